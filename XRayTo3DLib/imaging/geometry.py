@@ -69,7 +69,9 @@ class ViewGeometry:
                 f"distance ({sid:g} mm); check --sod and --sid."
             )
         if min(spacing) <= 0:
-            raise XRayTo3DError(f"The pixel spacing must be positive, not {spacing}; use --spacing.")
+            raise XRayTo3DError(
+                f"The pixel spacing must be positive, not {spacing}; use --spacing."
+            )
         ray = np.asarray(towards, dtype=float)
         ray = ray / np.linalg.norm(ray)
         columns = np.asarray(right, dtype=float)

@@ -45,6 +45,19 @@ class Sourced(Generic[T]):
 
 
 @dataclass(frozen=True)
+class Study:
+    """What tells whether two films belong together; never shown and never written.
+
+    Attributes:
+        patient: SHA-256 of the patient's identifier, or None where the file has none.
+        date: of the examination, as in the file (YYYYMMDD), or None.
+    """
+
+    patient: str | None = None
+    date: str | None = None
+
+
+@dataclass(frozen=True)
 class Radiograph:
     """One film, upright and as seen from the X-ray tube.
 
@@ -64,6 +77,7 @@ class Radiograph:
         inverted: whether bone was dark in the file.
         path: the file, or None for an array.
         warnings: sentences for the user.
+        study: to compare with the other film.
     """
 
     pixels: np.ndarray
@@ -76,6 +90,7 @@ class Radiograph:
     inverted: Sourced[bool]
     path: Path | None = None
     warnings: tuple[str, ...] = field(default=())
+    study: Study = field(default=Study(), repr=False)
 
     @property
     def magnification(self) -> float:

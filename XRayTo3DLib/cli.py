@@ -1,0 +1,67 @@
+"""The command ``xrayto3d``: a thin layer that registers the commands and reports errors.
+
+Each command is a function in a module of ``XRayTo3DLib.commands``. Those modules import what is
+slow to import inside their functions, so that ``xrayto3d --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from XRayTo3DLib.commands.reconstruct import reconstruct
+from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.progress import Cancelled
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+app = typer.Typer(
+    name="xrayto3d",
+    help="Reconstruct the bones of the knee in 3D from an AP and a lateral radiograph. "
+    "Not for clinical use.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(reconstruct)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"xrayto3d {metadata.version('XRayTo3D')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Reconstruct the bones of the knee in 3D. Not for clinical use."""
+
+
+def main() -> None:
+    """Run the command line; exit 2 on bad input, 130 on Ctrl-C.
+
+    Bad input is said in one sentence on standard error. Any other exception is a defect of this
+    program and keeps its traceback.
+    """
+    try:
+        app()
+    except XRayTo3DError as error:
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except (Cancelled, KeyboardInterrupt):
+        print("Stopped.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""``xrayto3d reconstruct``: two radiographs in, four bones out."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_SCALE = "Scale and distances"
+_PLACE = "Orientation and position"
+
+
+class SideOption(str, Enum):
+    """The values of ``--side``."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class FrameOption(str, Enum):
+    """The values of ``--frame``."""
+
+    LPS = "LPS"
+    RAS = "RAS"
+
+
+def parse_pixel(text: str) -> tuple[float, float]:
+    """``"ROW,COL"`` as two numbers, pixels."""
+    try:
+        row, column = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not ROW,COL, as in 812,640.") from None
+    return row, column
+
+
+def _scale_option(name: str, what: str) -> Any:
+    return typer.Option(f"--{name}", help=f"{what}, mm.", metavar="MM", rich_help_panel=_SCALE)
+
+
+def _flip_option(film: str) -> Any:
+    return typer.Option(
+        f"--flip-{film.lower()}",
+        help=f"The {film} film is shown mirrored, left for right; turn it back.",
+        rich_help_panel=_PLACE,
+    )
+
+
+def _polarity_option(film: str) -> Any:
+    name = film.lower()
+    return typer.Option(
+        f"--{name}-dark/--{name}-bright",
+        help=f"Bone is dark (or bright) in the {film} file, whatever the file says.",
+        show_default=False,
+        rich_help_panel=_PLACE,
+    )
+
+
+def _centre_option(film: str) -> Any:
+    return typer.Option(
+        f"--{film.lower()}-centre",
+        help=f"Middle of the joint on the upright {film} film, pixels (default: of the film).",
+        metavar="ROW,COL",
+        parser=parse_pixel,
+        rich_help_panel=_PLACE,
+    )
+
+
+def reconstruct(
+    ap: Annotated[
+        Path, typer.Argument(help="Frontal radiograph: DICOM, PNG, JPEG, TIFF, NRRD, MHA, NIfTI.")
+    ],
+    lateral: Annotated[Path, typer.Argument(help="Lateral radiograph of the same knee.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results; made if need be.")
+    ],
+    side: Annotated[
+        SideOption | None, typer.Option(help="Which knee; overrides the files.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of the network (default: those shipped).")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
+    ] = False,
+    frame: Annotated[
+        FrameOption, typer.Option(help="Frame of the surfaces: LPS, as in 3D Slicer, or RAS.")
+    ] = FrameOption.LPS,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads (default: all cores).")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    spacing: Annotated[
+        float | None, _scale_option("spacing", "Between pixels at the detector, both films")
+    ] = None,
+    ap_spacing: Annotated[
+        float | None, _scale_option("ap-spacing", "Between pixels at the detector, AP film")
+    ] = None,
+    lateral_spacing: Annotated[
+        float | None, _scale_option("lateral-spacing", "Between pixels at the detector, lateral")
+    ] = None,
+    sid: Annotated[
+        float | None, _scale_option("sid", "Source to image (detector), both films")
+    ] = None,
+    ap_sid: Annotated[float | None, _scale_option("ap-sid", "Source to image, AP film")] = None,
+    lateral_sid: Annotated[
+        float | None, _scale_option("lateral-sid", "Source to image, lateral")
+    ] = None,
+    sod: Annotated[
+        float | None, _scale_option("sod", "Source to object (middle of the knee), both films")
+    ] = None,
+    ap_sod: Annotated[float | None, _scale_option("ap-sod", "Source to object, AP film")] = None,
+    lateral_sod: Annotated[
+        float | None, _scale_option("lateral-sod", "Source to object, lateral")
+    ] = None,
+    angle: Annotated[
+        float,
+        typer.Option(
+            help="Between the central rays of the films, degrees.",
+            metavar="DEG",
+            rich_help_panel=_PLACE,
+        ),
+    ] = 90.0,
+    flip_ap: Annotated[bool, _flip_option("AP")] = False,
+    flip_lateral: Annotated[bool, _flip_option("lateral")] = False,
+    ap_bone_dark: Annotated[bool | None, _polarity_option("AP")] = None,
+    lateral_bone_dark: Annotated[bool | None, _polarity_option("lateral")] = None,
+    ap_centre: Annotated[Any, _centre_option("AP")] = None,
+    lateral_centre: Annotated[Any, _centre_option("lateral")] = None,
+) -> None:
+    """Reconstruct femur, tibia, patella and fibula from an AP and a lateral radiograph.
+
+    Writes femur.stl, tibia.stl, patella.stl, fibula.stl, knee.seg.nrrd, overview.png and
+    report.json. What the files do not say is assumed, and said. Not for clinical use.
+    """
+    from XRayTo3DLib.commands.films import FilmOptions, read_films
+    from XRayTo3DLib.commands.summary import print_summary
+    from XRayTo3DLib.imaging.radiograph import Side
+    from XRayTo3DLib.progress import ShellProgress, silent
+    from XRayTo3DLib.reconstruction.outputs import REPORT_NAME, check_destination, write_outputs
+
+    check_destination(output, overwrite=overwrite)
+    _use_threads(threads)
+    films = read_films(
+        FilmOptions(ap, flip_ap, ap_bone_dark, ap_spacing, ap_sid, ap_sod),
+        FilmOptions(
+            lateral, flip_lateral, lateral_bone_dark, lateral_spacing, lateral_sid, lateral_sod
+        ),
+        side=None if side is None else Side(side.value),
+        spacing=spacing,
+        sid=sid,
+        sod=sod,
+    )
+    # Not before the films are known to be good: importing the networks takes a second.
+    from XRayTo3DLib.reconstruction.reconstruct import reconstruct as reconstruct_knee
+
+    with nullcontext(silent) if quiet else ShellProgress() as progress:
+        result = reconstruct_knee(
+            *films,
+            angle=angle,
+            ap_centre=ap_centre,
+            lateral_centre=lateral_centre,
+            weights=weights,
+            progress=progress,
+        )
+        write_outputs(result, output, overwrite=overwrite, frame=frame.value, progress=progress)
+    if not quiet:
+        print_summary(json.loads((output / REPORT_NAME).read_text("utf-8")), output)
+
+
+def _use_threads(count: int | None) -> None:
+    if count is None:
+        return
+    import SimpleITK as sitk
+    import torch
+
+    torch.set_num_threads(count)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)

@@ -1,0 +1,155 @@
+"""What was done, with what, on which assumptions: the report of a reconstruction."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.imaging.radiograph import Radiograph, Sourced
+from XRayTo3DLib.reconstruction.outlines import Outlines, agreement, outlines_of
+from XRayTo3DLib.reconstruction.result import Reconstruction
+
+NOT_FOR_CLINICAL_USE = "Not for clinical use"
+
+_PACKAGES = {"xrayto3d": "XRayTo3D", "torch": "torch", "vtk": "vtk", "simpleitk": "SimpleITK"}
+_DECIMALS = 4
+
+
+def build_report(
+    reconstruction: Reconstruction, *, frame: str = "LPS", outlines: Outlines | None = None
+) -> dict[str, Any]:
+    """The report as JSON-able values: lengths in mm, volumes in mm³ and cm³, times in seconds.
+
+    Of the input it names the files, without their folders, and nothing of the patient. All that
+    differs between two runs on the same films stands under ``seconds``.
+
+    Args:
+        reconstruction: what to report.
+        frame: ``"LPS"`` or ``"RAS"``, in which the surfaces were written.
+        outlines: of :func:`outlines_of`, when the caller has them already.
+    """
+    outlines = outlines_of(reconstruction) if outlines is None else outlines
+    return {
+        "notice": NOT_FOR_CLINICAL_USE,
+        "versions": _versions(),
+        "weights": {
+            "name": reconstruction.model.name,
+            "sha256": reconstruction.model.sha256,
+            "licence": reconstruction.model.licence,
+        },
+        "side": reconstruction.side.value,
+        "surfaces": {"frame": frame, "unit": "mm", "origin": "isocentre"},
+        "field_of_view": {
+            "frame": "RAS",
+            "centre_mm": list(reconstruction.grid.centre),
+            "size_mm": [n * reconstruction.grid.spacing for n in reconstruction.grid.shape[::-1]],
+            "voxel_mm": reconstruction.grid.spacing,
+        },
+        "views": {
+            "frontal": _view(reconstruction.frontal, reconstruction.geometry.frontal),
+            "lateral": _view(reconstruction.lateral, reconstruction.geometry.lateral),
+        },
+        "angle_between_views_degrees": round(reconstruction.geometry.angle, _DECIMALS),
+        "bones": {bone.key: _bone(reconstruction, bone, outlines) for bone in Bone},
+        "seconds": _seconds(reconstruction.seconds),
+        "warnings": list(all_warnings(reconstruction)),
+    }
+
+
+def all_warnings(reconstruction: Reconstruction) -> tuple[str, ...]:
+    """Sentences of the reconstruction and of its films, each once, in that order."""
+    films = (reconstruction.frontal, reconstruction.lateral)
+    sentences = (*reconstruction.warnings, *(line for film in films for line in film.warnings))
+    return tuple(dict.fromkeys(sentences))
+
+
+def cut_sides(reconstruction: Reconstruction, bone: Bone) -> tuple[str, ...]:
+    """The sides of the field of view at which the bone goes on: its voxels touch that face."""
+    mask = reconstruction.labels == bone
+    faces = {
+        "inferior": mask[0],
+        "superior": mask[-1],
+        "posterior": mask[:, 0],
+        "anterior": mask[:, -1],
+        "left": mask[:, :, 0],
+        "right": mask[:, :, -1],
+    }
+    return tuple(name for name, face in faces.items() if face.any())
+
+
+def _versions() -> dict[str, str | None]:
+    found = {key: _version(package) for key, package in _PACKAGES.items()}
+    return {"xrayto3d": found["xrayto3d"], "python": platform.python_version(), **found}
+
+
+def _version(package: str) -> str | None:
+    """The installed version; None where a package has none, as the program run from a checkout."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _view(film: Radiograph, view: ViewGeometry) -> dict[str, Any]:
+    return {
+        "file": film.path.name if film.path else None,
+        "size_pixels": {"rows": film.pixels.shape[0], "columns": film.pixels.shape[1]},
+        "view": _sourced(film.view, film.view.value.value),
+        "side": _sourced(film.side, film.side.value.value),
+        "spacing_mm": _sourced(film.spacing, list(film.spacing.value)),
+        "sid_mm": _sourced(film.sid, film.sid.value),
+        "sod_mm": _sourced(film.sod, film.sod.value),
+        "magnification": round(film.magnification, _DECIMALS),
+        "orientation_in_file": _sourced(film.orientation, list(film.orientation.value)),
+        "bone_dark_in_file": _sourced(film.inverted, film.inverted.value),
+        "geometry_ras_mm": {
+            "source": _rounded(view.source),
+            "first_pixel": _rounded(view.first_pixel),
+            "row_step": _rounded(view.row_step),
+            "column_step": _rounded(view.column_step),
+        },
+    }
+
+
+def _sourced(fact: Sourced[Any], value: Any) -> dict[str, Any]:
+    return {"value": value, "origin": fact.origin.value, "note": fact.note}
+
+
+def _bone(reconstruction: Reconstruction, bone: Bone, outlines: Outlines) -> dict[str, Any]:
+    surface = reconstruction.surfaces.get(bone)
+    if surface is None:
+        return {"found": False}
+    on_frontal, on_lateral = outlines[bone]
+    return {
+        "found": True,
+        "volume_mm3": round(surface.volume, 1),
+        "volume_cm3": round(surface.volume / 1000, 2),
+        "bounding_box_ras_mm": {
+            "from": _rounded(surface.vertices.min(axis=0)),
+            "to": _rounded(surface.vertices.max(axis=0)),
+        },
+        "cut_by_field_of_view": list(cut_sides(reconstruction, bone)),
+        "outline_agreement": {
+            "frontal": _optional(agreement(reconstruction.frontal, on_frontal)),
+            "lateral": _optional(agreement(reconstruction.lateral, on_lateral)),
+        },
+    }
+
+
+def _seconds(stages: dict[str, float]) -> dict[str, float]:
+    """Seconds of each stage and ``total``, which is their sum unless it was measured."""
+    rounded = {stage: round(value, _DECIMALS) for stage, value in stages.items()}
+    return {**rounded, "total": rounded.get("total", round(sum(stages.values()), _DECIMALS))}
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), _DECIMALS) for value in values]
+
+
+def _optional(value: float | None) -> float | None:
+    return None if value is None else round(value, _DECIMALS)

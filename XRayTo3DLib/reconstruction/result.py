@@ -1,0 +1,63 @@
+"""What a reconstruction gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.grid import VolumeGrid
+from XRayTo3DLib.anatomy.surface import Surface
+from XRayTo3DLib.imaging.geometry import BiplanarGeometry
+from XRayTo3DLib.imaging.radiograph import Radiograph, Side
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which weights were used.
+
+    Attributes:
+        name: file name without its ending.
+        sha256: of the weights file, hexadecimal.
+        licence: of the weights.
+    """
+
+    name: str
+    sha256: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Four bones from two radiographs, in the patient's own frame (left stays left).
+
+    Attributes:
+        probabilities: ``(5, z, y, x)`` float32, background and the bones in label order, summing
+            to 1 over the first axis.
+        grid: where the voxels are, RAS mm.
+        surfaces: a closed surface of each bone that was found, RAS mm.
+        side: which knee.
+        frontal: the frontal film.
+        lateral: the lateral film.
+        geometry: where the sources and detectors of the two films stood.
+        model: the weights.
+        seconds: wall time of each stage, in the order they ran.
+        warnings: sentences for the user.
+    """
+
+    probabilities: np.ndarray
+    grid: VolumeGrid
+    surfaces: dict[Bone, Surface]
+    side: Side
+    frontal: Radiograph
+    lateral: Radiograph
+    geometry: BiplanarGeometry
+    model: ModelIdentity
+    seconds: dict[str, float]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The most probable class of each voxel, ``(z, y, x)`` uint8."""
+        return self.probabilities.argmax(axis=0).astype(np.uint8)

@@ -1,0 +1,138 @@
+"""A folder of training cases, generated in parallel; the same settings give the same cases."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
+from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
+from XRayTo3DLib.anatomy.tissue import TissueVariation
+from XRayTo3DLib.errors import InputFileError, XRayTo3DError
+from XRayTo3DLib.training.cases import GeometryVariation, make_case
+
+_INDEX = "cases.json"
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """What a bank of cases is made from.
+
+    Attributes:
+        count: number of cases.
+        seed: of the first case; the others follow.
+        held_out: people whose bones are not used.
+        knee: how generated knees vary.
+        tissue: how their tissues vary.
+        geometry: how the X-ray machine varies.
+    """
+
+    count: int = 1000
+    seed: int = 0
+    held_out: tuple[str, ...] = ()
+    knee: KneeVariation = field(default_factory=KneeVariation)
+    tissue: TissueVariation = field(default_factory=TissueVariation)
+    geometry: GeometryVariation = field(default_factory=GeometryVariation)
+
+
+def generate_bank(
+    bones: Path,
+    folder: Path,
+    settings: BankSettings,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Fill ``folder`` with cases; those already there are kept, so it can be stopped and resumed.
+
+    Args:
+        bones: folder of bone surfaces with its index.
+        folder: for the cases; made when absent.
+        settings: what to make.
+        workers: processes; one per core by default.
+        progress: called with (done, all) after each case.
+
+    Returns:
+        the files, in the order of their seeds.
+
+    Raises:
+        XRayTo3DError: the folder holds cases made with other settings.
+    """
+    knees, _ = split_by_person(load_knees(bones), settings.held_out)
+    KneeGenerator(knees, settings.knee)  # says at once what is wrong with the bones
+    folder.mkdir(parents=True, exist_ok=True)
+    described = _description(settings, sorted({knee.name for knee in knees}))
+    index = folder / _INDEX
+    if index.is_file() and json.loads(index.read_text(encoding="utf-8")) != described:
+        raise XRayTo3DError(
+            f"{folder.name} holds cases made with other settings; name another folder."
+        )
+    index.write_text(json.dumps(described, indent=1), encoding="utf-8")
+    seeds = range(settings.seed, settings.seed + settings.count)
+    paths = [folder / f"case_{seed:06d}.npz" for seed in seeds]
+    missing = [(seed, path) for seed, path in zip(seeds, paths, strict=True) if not path.exists()]
+    done = len(paths) - len(missing)
+    with ProcessPoolExecutor(
+        workers or os.cpu_count(),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(bones, settings),
+    ) as pool:
+        for _ in pool.map(_make_one, missing, chunksize=4):
+            done += 1
+            if progress:
+                progress(done, len(paths))
+    return paths
+
+
+def list_cases(folder: Path) -> list[Path]:
+    """The cases of a folder, in order.
+
+    Raises:
+        InputFileError: there is none.
+    """
+    paths = sorted(Path(folder).glob("case_*.npz"))
+    if not paths:
+        raise InputFileError(
+            folder, "holds no training case; make some with 'xrayto3d generate' or 'prepare'."
+        )
+    return paths
+
+
+def describe_bank(folder: Path) -> dict:
+    """What the bank was made from, for checkpoints and model cards; empty when not recorded."""
+    index = Path(folder) / _INDEX
+    return json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+
+
+def _description(settings: BankSettings, knees: list[str]) -> dict:
+    stated = {**asdict(settings), "knees": knees}
+    # More cases of the same kind may be added to a bank.
+    stated.pop("count")
+    return json.loads(json.dumps(stated))
+
+
+_worker: tuple[KneeGenerator, BankSettings] | None = None
+
+
+def _start_worker(bones: Path, settings: BankSettings) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    knees, _ = split_by_person(load_knees(bones), settings.held_out)
+    _worker = KneeGenerator(knees, settings.knee), settings
+
+
+def _make_one(task: tuple[int, Path]) -> None:
+    assert _worker is not None
+    seed, path = task
+    generator, settings = _worker
+    case = make_case(generator(seed), seed, settings.geometry, settings.tissue)
+    unfinished = path.with_suffix(".part.npz")
+    case.save(unfinished)
+    unfinished.replace(path)
