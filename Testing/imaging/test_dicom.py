@@ -130,11 +130,15 @@ def test_twelve_bit_extended_jpeg():
     assert np.corrcoef(lossy.ravel(), other.ravel())[0, 1] > 0.95
 
 
-def test_overlays_in_the_unused_bits_are_cleared(tmp_path):
+@pytest.mark.parametrize("compressed", [False, True])
+def test_overlays_in_the_unused_bits_are_cleared(tmp_path, compressed):
     pixels = picture()
     stored = pixels | (np.uint16(1) << 14)
     stored[::2] |= np.uint16(1) << 12
-    np.testing.assert_array_equal(read(film(stored, 12), tmp_path).pixels, pixels)
+    dataset = film(stored, 12)
+    if compressed:
+        dataset.compress(RLELossless, encoding_plugin="pydicom")
+    np.testing.assert_array_equal(read(dataset, tmp_path).pixels, pixels)
 
 
 TABLE = item(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +86,8 @@ def read_surface(path: str | Path) -> Surface:
         raise InputFileError(path, "does not exist; check the path.")
     reader = reader_class()
     reader.SetFileName(str(path))
-    reader.Update()
+    with _quiet_vtk():
+        reader.Update()
     surface = Surface.from_vtk(reader.GetOutput())
     if len(surface.faces) == 0:
         raise InputFileError(path, "holds no triangle; export the surface again.")
@@ -119,5 +122,18 @@ def write_surface(surface: Surface, path: str | Path, frame: str = "LPS") -> Non
         raise InputFileError(path, "cannot be written; use .stl, .ply or .obj.")
     writer.SetFileName(str(path))
     writer.SetInputData(polydata)
-    if not writer.Write():
+    with _quiet_vtk():
+        written = writer.Write()
+    if not written:
         raise InputFileError(path, "could not be written; check the folder and the space left.")
+
+
+@contextmanager
+def _quiet_vtk() -> Iterator[None]:
+    """VTK prints what is wrong with a file; the sentence that is raised says it instead."""
+    shown = vtk.vtkObject.GetGlobalWarningDisplay()
+    vtk.vtkObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        vtk.vtkObject.SetGlobalWarningDisplay(shown)

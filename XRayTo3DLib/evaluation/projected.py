@@ -139,7 +139,7 @@ def edge_agreement(
     """How well outlines lie on edges of a film: 1 everywhere, about 0.3 on nothing but noise.
 
     True outlines on film made with gVirtualXRay score 0.84 to 0.99, the same outlines 3 mm off 0.45
-    to 0.7: edges elsewhere, and outlines that only slid along themselves, leave them no lower.
+    to 0.75: edges elsewhere, and outlines that only slid along themselves, leave them no lower.
 
     The mean, along the outlines, of the cosine between the film's gradient and the direction into
     the bone, negative cosines counting as 0. Like a normalised gradient field (Haber and

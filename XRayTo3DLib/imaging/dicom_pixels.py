@@ -71,7 +71,9 @@ def film_pixels(
 
 
 def stored_values(dataset: Dataset, path: Path) -> np.ndarray:
-    """The decoded pixels ``(rows, columns)``, unused bits cleared, of the stored integer type.
+    """The decoded pixels ``(rows, columns)``, of the stored integer type.
+
+    Both decoders clear the bits above BitsStored, where older files keep overlays (PS3.5 8.1.2).
 
     Raises:
         InputFileError: as for :func:`film_pixels`.
@@ -90,7 +92,7 @@ def stored_values(dataset: Dataset, path: Path) -> np.ndarray:
         return grey_of(values, path)
     if values.shape != (dataset.Rows, dataset.Columns):
         raise InputFileError(path, "its pixels are not those its header describes; export again.")
-    return _used_bits(values, int(dataset.BitsStored))
+    return values
 
 
 def _decoded_by_gdcm(dataset: Dataset) -> np.ndarray:
@@ -114,14 +116,6 @@ def _decoded_by_gdcm(dataset: Dataset) -> np.ndarray:
         reader.SetFileName(name)
         array = sitk.GetArrayFromImage(reader.Execute())
     return array[0] if array.shape[0] == 1 else array
-
-
-def _used_bits(values: np.ndarray, bits_stored: int) -> np.ndarray:
-    # Older files keep overlays in the bits above BitsStored (PS3.5 8.1.2).
-    unused = values.dtype.itemsize * 8 - bits_stored
-    if unused <= 0 or not np.issubdtype(values.dtype, np.integer):
-        return values
-    return (values << unused) >> unused
 
 
 def modality_values(stored: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -63,12 +63,12 @@ class ViewGeometry:
         Raises:
             XRayTo3DError: distances or spacing that no machine has.
         """
-        if not 0 < sod < sid:
+        if not 0 < sod < sid < np.inf:
             raise XRayTo3DError(
                 f"The source–object distance ({sod:g} mm) must lie between 0 and the source–image "
                 f"distance ({sid:g} mm); check --sod and --sid."
             )
-        if min(spacing) <= 0:
+        if not all(0 < step < np.inf for step in spacing):
             raise XRayTo3DError(
                 f"The pixel spacing must be positive, not {spacing}; use --spacing."
             )
@@ -195,7 +195,7 @@ class BiplanarGeometry:
     def angle(self) -> float:
         """Degrees between the two central rays."""
         cosine = float(self.frontal.normal @ self.lateral.normal)
-        return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))))
+        return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
     def mirrored(self) -> BiplanarGeometry:
         """The geometry of the mirrored knee: the one place where a left knee becomes a right.
@@ -241,6 +241,8 @@ def view_geometry(
         View.PA: ((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0)),
         View.LATERAL: ((outward, 0.0, 0.0), (0.0, -outward, 0.0)),
     }[view]
+    if view is View.PA and centre is not None:
+        centre = (shape[0] - 1 - centre[0], centre[1])  # its rows are turned over below
     geometry = ViewGeometry.looking(
         towards, right, sid=sid, sod=sod, spacing=spacing, shape=shape, centre=centre
     )

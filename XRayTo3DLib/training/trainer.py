@@ -18,6 +18,7 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.reconstruction.losses import reprojection_loss, surface_weighted_cross_entropy
 from XRayTo3DLib.reconstruction.networks import ReconstructionNetwork
+from XRayTo3DLib.reconstruction.weights import with_fast_layout
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.dataset import Sample, TrainingSet, collate, films_of, truth_on
 from XRayTo3DLib.training.settings import TrainingSettings
@@ -66,8 +67,8 @@ class Trainer:
         self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.seed)
-        self._network = channels_last(ReconstructionNetwork(settings.network)).to(self._device)
-        self._average = channels_last(ReconstructionNetwork(settings.network)).to(self._device)
+        self._network = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
+        self._average = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
         self._average.load_state_dict(self._network.state_dict())
         self._average.requires_grad_(False)
         self._optimiser = torch.optim.AdamW(
@@ -203,16 +204,6 @@ def schedule(step: int, settings: TrainingSettings) -> float:
         return (step + 1) / settings.warmup
     progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-
-
-def channels_last(network: ReconstructionNetwork) -> ReconstructionNetwork:
-    """Store convolution weights channels last, which oneDNN's kernels are fastest with."""
-    for module in network.modules():
-        if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
-            module.to(memory_format=torch.channels_last_3d)
-        elif isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
-    return network
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

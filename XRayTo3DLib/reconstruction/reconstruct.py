@@ -1,0 +1,236 @@
+"""Two radiographs in, four bones out.
+
+Example:
+    From files::
+
+        from XRayTo3DLib.reconstruction.reconstruct import reconstruct
+
+        knee = reconstruct("ap.dcm", "lateral.dcm")
+        print(knee.surfaces[Bone.FEMUR].volume)
+
+    From arrays, with all that a header would say::
+
+        knee = reconstruct(
+            ap_pixels, lateral_pixels, side=Side.LEFT, spacing=0.2, sid=1100, sod=1000
+        )
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.geometry import BiplanarGeometry, geometry_of
+from XRayTo3DLib.imaging.pair import check_pair, read_pair
+from XRayTo3DLib.imaging.projector import projection_matrices
+from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
+from XRayTo3DLib.progress import Progress, silent
+from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.standard_film import standard_film
+from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
+from XRayTo3DLib.reconstruction.weights import Model, load_model
+
+Film = str | Path | Radiograph | NDArray[np.generic]
+
+
+def reconstruct(
+    ap: Film,
+    lateral: Film,
+    *,
+    side: Side | None = None,
+    spacing: float | tuple[float, float] | None = None,
+    sid: float | None = None,
+    sod: float | None = None,
+    angle: float = 90.0,
+    ap_centre: tuple[float, float] | None = None,
+    lateral_centre: tuple[float, float] | None = None,
+    weights: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress = silent,
+) -> Reconstruction:
+    """Reconstruct femur, tibia, patella and fibula from a frontal and a lateral radiograph.
+
+    Args:
+        ap: frontal film: a path, a :class:`Radiograph`, or an array ``(rows, columns)`` in which
+            bone is bright and which is upright as :class:`Radiograph` says.
+        lateral: lateral film of the same knee, likewise.
+        side: which knee; overrides what files say, needed for arrays.
+        spacing: mm between pixels at the detector, for both; needed for arrays.
+        sid: source–image distance, mm, for both; needed for arrays.
+        sod: source–object distance, mm, for both; needed for arrays.
+        angle: degrees between the views.
+        ap_centre: pixel (row, column) of the middle of the joint on the upright frontal film; the
+            middle of the film by default.
+        lateral_centre: the same on the lateral.
+        weights: a weights file; those shipped by default.
+        device: where the network runs.
+        progress: told of every stage; may raise to cancel.
+
+    Returns:
+        The bones in the patient's frame, RAS mm, origin at the isocentre.
+
+    Raises:
+        XRayTo3DError: bad input, said in one sentence.
+    """
+    clock = _Stages(progress)
+    with clock("Reading"):
+        frontal, sagittal = _as_pair(ap, lateral, side, spacing, sid, sod)
+        geometry = geometry_of(
+            frontal, sagittal, angle=angle, ap_centre=ap_centre, lateral_centre=lateral_centre
+        )
+    with clock("Loading the network"):
+        model = load_model(weights)
+    chosen = frontal.side.value
+    with clock("Films"):
+        films, matrices = standard_films(frontal, sagittal, geometry, model)
+    with clock("Network"):
+        probabilities = predict(model, films, matrices, torch.device(device))
+        if chosen is Side.LEFT:
+            probabilities = np.ascontiguousarray(probabilities[..., ::-1])
+    grid = model.network.settings.output_grid
+    with clock("Surfaces"):
+        surfaces = extract_surfaces(probabilities, grid)
+    return Reconstruction(
+        probabilities=probabilities,
+        grid=grid,
+        surfaces=surfaces,
+        side=chosen,
+        frontal=frontal,
+        lateral=sagittal,
+        geometry=geometry,
+        model=model.identity,
+        seconds=clock.seconds,
+        warnings=tuple(_missing(surfaces)),
+    )
+
+
+def standard_films(
+    frontal: Radiograph, lateral: Radiograph, geometry: BiplanarGeometry, model: Model
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the network sees: films ``(1, 2, size, size)`` of a right knee, and their projections.
+
+    A left knee is turned into a right one here, and here only: its films are mirrored and the
+    mirrored geometry goes with them.
+    """
+    pictures = [frontal.pixels, lateral.pixels]
+    if frontal.side.value is Side.LEFT:
+        geometry = geometry.mirrored()
+        pictures = [picture[:, ::-1] for picture in pictures]
+    settings = model.network.settings
+    size, spacing = settings.film_size, settings.film_spacing
+    films = [
+        standard_film(picture, view, spacing, size)
+        for picture, view in zip(pictures, geometry.views, strict=True)
+    ]
+    targets = tuple(view.resampled(spacing, size) for view in geometry.views)
+    return torch.stack(films)[None], torch.from_numpy(projection_matrices(targets))[None]
+
+
+@torch.inference_mode()
+def predict(
+    model: Model, films: torch.Tensor, matrices: torch.Tensor, device: torch.device
+) -> np.ndarray:
+    """Class probabilities of one right knee, ``(5, z, y, x)`` float32."""
+    network = model.network.to(device)
+    scores = network(films.to(device), matrices.to(device))[0].float()
+    return scores.softmax(dim=0).cpu().numpy()
+
+
+class _Stages:
+    """Tells the progress of each stage and keeps how long it took."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        self._progress(name, 0.0)
+        started = time.perf_counter()
+        yield
+        self.seconds[name.lower()] = time.perf_counter() - started
+        self._progress(name, 1.0)
+
+
+def _as_pair(
+    ap: Film,
+    lateral: Film,
+    side: Side | None,
+    spacing: float | tuple[float, float] | None,
+    sid: float | None,
+    sod: float | None,
+) -> tuple[Radiograph, Radiograph]:
+    if isinstance(ap, (str, Path)) and isinstance(lateral, (str, Path)):
+        frontal, sagittal, suspicions = read_pair(
+            ap, lateral, side=side, spacing=spacing, sid=sid, sod=sod
+        )
+        for sentence in suspicions:
+            frontal = frontal.with_warning(sentence)
+        return frontal, sagittal
+    frontal = _as_radiograph(ap, View.AP, side, spacing, sid, sod)
+    sagittal = _as_radiograph(lateral, View.LATERAL, side, spacing, sid, sod)
+    for sentence in check_pair(frontal, sagittal):
+        frontal = frontal.with_warning(sentence)
+    return frontal, sagittal
+
+
+def _as_radiograph(
+    film: Film,
+    view: View,
+    side: Side | None,
+    spacing: float | tuple[float, float] | None,
+    sid: float | None,
+    sod: float | None,
+) -> Radiograph:
+    if isinstance(film, Radiograph):
+        given = {"side": side, "sid": sid, "sod": sod, "spacing": _both(spacing)}
+        said = {
+            name: Sourced(value, Origin.USER) for name, value in given.items() if value is not None
+        }
+        return replace(film, **said)  # type: ignore[arg-type]
+    if not isinstance(film, np.ndarray):
+        raise XRayTo3DError("Give both films alike: two paths, or two arrays or radiographs.")
+    both = _both(spacing)
+    if side is None or both is None or sid is None or sod is None:
+        raise XRayTo3DError("Films given as arrays need side, spacing, sid and sod.")
+    if film.ndim != 2 or min(film.shape) < 2 or not np.isfinite(film).all():
+        raise XRayTo3DError(
+            f"The {view.value} film must be a finite array of two dimensions; its shape is "
+            f"{film.shape}."
+        )
+    user = Origin.USER
+    across = "L" if view is not View.LATERAL else ("P" if side is Side.RIGHT else "A")
+    return Radiograph(
+        pixels=film.astype(np.float32),
+        spacing=Sourced(both, user),
+        sid=Sourced(float(sid), user),
+        sod=Sourced(float(sod), user),
+        view=Sourced(view, user),
+        side=Sourced(side, user),
+        orientation=Sourced((across, "F"), Origin.ASSUMED, "arrays are upright"),
+        inverted=Sourced(False, Origin.ASSUMED, "in arrays bone is bright"),
+    )
+
+
+def _both(spacing: float | tuple[float, float] | None) -> tuple[float, float] | None:
+    if spacing is None or isinstance(spacing, tuple):
+        return spacing
+    return float(spacing), float(spacing)
+
+
+def _missing(surfaces: dict[Bone, object]) -> Iterator[str]:
+    for bone in Bone:
+        if bone not in surfaces:
+            yield (
+                f"No {bone.key} was found; check that both films show the whole joint and that "
+                "side, views and centre are right."
+            )

@@ -1,0 +1,116 @@
+"""Weights on disk: half precision, safetensors, with all that is needed to use them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from XRayTo3DLib.errors import InputFileError
+from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
+from XRayTo3DLib.reconstruction.result import ModelIdentity
+from XRayTo3DLib.resources import resource_path
+
+SHIPPED = "knee-encode64"
+"""Name of the weights that reconstructions use unless told otherwise."""
+
+LICENCE = "CC BY-NC-SA 4.0"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to run.
+
+    Attributes:
+        network: in evaluation mode, float32, on the CPU.
+        identity: which weights.
+        card: what is known of their training.
+    """
+
+    network: ReconstructionNetwork
+    identity: ModelIdentity
+    card: dict[str, Any]
+
+
+def save_weights(
+    network: ReconstructionNetwork, path: Path, card: dict[str, Any], licence: str = LICENCE
+) -> None:
+    """Write the weights in half precision.
+
+    Args:
+        network: to be saved.
+        path: ends in .safetensors.
+        card: plain values for the reader: data, people held out, settings.
+        licence: of the weights.
+    """
+    tensors = {
+        name: value.detach().half().cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+    metadata = {
+        "network": json.dumps(asdict(network.settings), sort_keys=True),
+        "card": json.dumps(card, sort_keys=True),
+        "licence": licence,
+    }
+    unfinished = path.with_suffix(".part")
+    save_file(tensors, unfinished, metadata)
+    unfinished.replace(path)
+
+
+def shipped_weights() -> Path:
+    """The file of the weights that come with the program."""
+    return resource_path("Models", f"{SHIPPED}.safetensors")
+
+
+def load_model(path: str | Path | None = None) -> Model:
+    """Read weights (by default those shipped); a second call for the same file is free.
+
+    Raises:
+        InputFileError: the file is missing, is something else, or, where a ``.sha256`` stands
+            beside it, differs from what was published.
+    """
+    path = Path(path) if path is not None else shipped_weights()
+    if not path.is_file():
+        raise InputFileError(path, "does not exist; give a file of weights with --weights.")
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, _modified: int) -> Model:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    published = path.with_suffix(".sha256")
+    if published.is_file() and published.read_text(encoding="utf-8").split()[0] != digest:
+        raise InputFileError(
+            path, "is damaged (its SHA-256 is not the published one); install XRayTo3D again."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        network = ReconstructionNetwork(NetworkSettings(**json.loads(metadata["network"])))
+        network.load_state_dict(state)
+        card = json.loads(metadata["card"])
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise InputFileError(
+            path, "holds no weights of this program; train some or use those shipped."
+        ) from error
+    network.requires_grad_(False).eval()
+    licence = metadata.get("licence", "not stated")
+    return Model(with_fast_layout(network), ModelIdentity(path.stem, digest, licence), card)
+
+
+def with_fast_layout(network: ReconstructionNetwork) -> ReconstructionNetwork:
+    """Convolution weights stored channels last, which oneDNN's kernels are fastest with."""
+    for module in network.modules():
+        if isinstance(module, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
+            module.to(memory_format=torch.channels_last_3d)
+        elif isinstance(module, torch.nn.Conv2d):
+            module.to(memory_format=torch.channels_last)
+    return network
