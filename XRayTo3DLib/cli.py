@@ -12,7 +12,11 @@ from typing import Annotated
 
 import typer
 
+from XRayTo3DLib.commands.demo import demo
+from XRayTo3DLib.commands.evaluate import evaluate
+from XRayTo3DLib.commands.generate import generate
 from XRayTo3DLib.commands.reconstruct import reconstruct
+from XRayTo3DLib.commands.train import train
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.progress import Cancelled
 
@@ -29,6 +33,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(reconstruct)
+app.command()(demo)
+app.command()(evaluate)
+app.command()(generate)
+app.command()(train)
 
 
 def _print_version(wanted: bool) -> None:

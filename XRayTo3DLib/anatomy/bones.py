@@ -20,7 +20,7 @@ class Bone(IntEnum):
         return self.name.lower()
 
     @property
-    def title(self) -> str:  # type: ignore[override]
+    def title(self) -> str:
         """Name shown to a reader."""
         return self.name.capitalize()
 

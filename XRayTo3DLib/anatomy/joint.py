@@ -111,7 +111,10 @@ def _kept_apart(
     step = _slide(femur, _near(knee, Bone.PATELLA), forward, gaps[Bone.PATELLA])
     knee = knee.transformed(step, (Bone.PATELLA,))
     tibia = _Wall(knee.surfaces[Bone.TIBIA])
-    outwards = knee.surfaces[Bone.FIBULA].vertices.mean(0) - knee.surfaces[Bone.TIBIA].vertices.mean(0)
+    fibula_middle, tibia_middle = (
+        knee.surfaces[bone].vertices.mean(axis=0) for bone in (Bone.FIBULA, Bone.TIBIA)
+    )
+    outwards = fibula_middle - tibia_middle
     outwards = outwards * (1.0, 1.0, 0.0) / np.linalg.norm(outwards[:2])
     fibular_gap = min(max(gaps[Bone.FIBULA], 0.5), 3.0)
     step = _slide(tibia, _near(knee, Bone.FIBULA), outwards, fibular_gap)

@@ -71,9 +71,7 @@ class Tissues:
     soft_grid: VolumeGrid
 
 
-def extended(
-    grid: VolumeGrid, half_height: float = 105.0, half_width: float = 90.0
-) -> VolumeGrid:
+def extended(grid: VolumeGrid, half_height: float = 105.0, half_width: float = 90.0) -> VolumeGrid:
     """The grid enlarged, voxel for voxel, so that a film sees no bone end that is not one."""
     halves = (half_height, half_width, half_width)
     shape = [

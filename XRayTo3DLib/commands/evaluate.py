@@ -63,9 +63,11 @@ def evaluate(
     )
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("Evaluating", total=None)
-        rows = evaluate(
-            knees, output, settings, lambda done, total: bars.update(task, completed=done, total=total)
-        )
+
+        def advance(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        rows = evaluate(knees, output, settings, advance)
     console = Console()
     console.print(terminal_table(summarise(rows)))
     console.print(f"Tables and figures in {output}")

@@ -81,31 +81,27 @@ def _integrate(slices: Tensor, grid: VolumeGrid, axis: int, start: Tensor, end: 
     first = torch.as_tensor(grid.first, dtype=start.dtype, device=start.device)
     origin = (start - first) / grid.spacing
     direction = (end - start) / grid.spacing
-    number = torch.arange(slices.shape[0], dtype=start.dtype, device=start.device)[:, None]
-    # Fraction of the way from start to end at which each ray meets each slice, (K, R).
-    fraction = (number - origin[:, axis]) / direction[:, axis]
-    column, row = (other for other in range(3) if other != axis)
-    sizes = grid.shape[::-1]
-    positions = torch.stack(
-        [
-            _normalised(origin[:, other] + fraction * direction[:, other], sizes[other])
-            for other in (column, row)
-        ],
-        dim=-1,
+    along = direction[:, axis]
+    count = slices.shape[0]
+    number = torch.arange(count, dtype=start.dtype, device=start.device)[:, None]
+    # Where a ray meets slice k is linear in k: offset + k · slope, in one pass over (K, R, 2).
+    others = [other for other in range(3) if other != axis]
+    sizes = torch.tensor(
+        [grid.shape[2 - o] for o in others], dtype=start.dtype, device=start.device
     )
+    scale = 2.0 / (sizes - 1).clamp(min=1)
+    slope = direction[:, others] / along[:, None]
+    offset = (origin[:, others] - slope * origin[:, axis, None]) * scale - 1.0
+    positions = torch.addcmul(offset, number[..., None], slope * scale)
     samples = F.grid_sample(
         slices, positions[:, None], mode="bilinear", padding_mode="zeros", align_corners=True
     )[:, :, 0]
-    within = (fraction >= 0) & (fraction <= 1)
-    if not bool(within.all()):
-        samples = samples * within[:, None]
-    length = (end - start).norm(dim=1) / direction[:, axis].abs()
+    ends = (number[[0, -1]] - origin[:, axis]) / along
+    if bool((ends < 0).any()) or bool((ends > 1).any()):
+        fraction = (number - origin[:, axis]) / along
+        samples = samples * ((fraction >= 0) & (fraction <= 1))[:, None]
+    length = (end - start).norm(dim=1) / along.abs()
     return samples.sum(dim=0) * length
-
-
-def _normalised(index: Tensor, size: int) -> Tensor:
-    """Voxel index to the −1…1 of ``grid_sample`` (first to last voxel centre)."""
-    return index * (2.0 / max(size - 1, 1)) - 1.0
 
 
 def projection_matrices(views: tuple[ViewGeometry, ...]) -> np.ndarray:

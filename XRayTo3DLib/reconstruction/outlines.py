@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.evaluation.projected import edge_agreement, outline, silhouette
 from XRayTo3DLib.imaging.radiograph import Radiograph
+from XRayTo3DLib.reconstruction.projected import edge_agreement, outline, silhouette
 from XRayTo3DLib.reconstruction.result import Reconstruction
 
 Contours = list[np.ndarray]
@@ -30,7 +30,7 @@ def outlines_of(reconstruction: Reconstruction) -> Outlines:
 def agreement(film: Radiograph, contours: Contours) -> float | None:
     """How well contours lie on edges of the film, 0–1; None where none of them is on it.
 
-    See :func:`XRayTo3DLib.evaluation.projected.edge_agreement`. Only the neighbourhood of the
+    See :func:`XRayTo3DLib.reconstruction.projected.edge_agreement`. Only the neighbourhood of the
     contours is looked at, for speed.
     """
     if not contours:

@@ -246,11 +246,12 @@ def _draw_legend(figure: Figure, reconstruction: Reconstruction) -> None:
     """The bones with their volumes, and how many warnings the report holds."""
     left, right = _edges()
     y = 0.38 / _SIZE_INCHES[1]
+    labels = reconstruction.labels
     for position, bone in enumerate(Bone):
         x = left + position * 0.198
         surface = reconstruction.surfaces.get(bone)
         amount = "not found" if surface is None else f"{surface.volume / 1000:.1f} cm³"
-        if cut_sides(reconstruction, bone):
+        if cut_sides(labels, bone):
             amount += " in view"
         figure.text(x, y, "●", color=bone.style.rgb, fontsize=15, va="center")
         figure.text(

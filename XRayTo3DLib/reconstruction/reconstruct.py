@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, geometry_of
 from XRayTo3DLib.imaging.pair import check_pair, read_pair
@@ -227,7 +228,7 @@ def _both(spacing: float | tuple[float, float] | None) -> tuple[float, float] | 
     return float(spacing), float(spacing)
 
 
-def _missing(surfaces: dict[Bone, object]) -> Iterator[str]:
+def _missing(surfaces: dict[Bone, Surface]) -> Iterator[str]:
     for bone in Bone:
         if bone not in surfaces:
             yield (

@@ -119,12 +119,19 @@ def _depth_shade(depth: np.ndarray, bone: np.ndarray, millimetre: float) -> np.n
         bone: which pixels show bone; the background has no depth and casts no shade.
         millimetre: in pixels.
     """
-    sigma = _SHADE_REACH * millimetre
-    weight = gaussian_filter(bone.astype(np.float32), sigma)
-    surroundings = gaussian_filter(np.where(bone, depth, 0).astype(np.float32), sigma)
+    weight = _blurred(bone, millimetre)
+    surroundings = _blurred(np.where(bone, depth, 0), millimetre)
     behind = depth - surroundings / np.maximum(weight, 1e-6)
     dark = _SHADE_STRENGTH * np.clip(behind / _SHADE_DEPTH, 0, 1)
     return 1 - np.where(bone, dark, 0)
+
+
+def _blurred(values: np.ndarray, millimetre: float) -> np.ndarray:
+    """Gaussian blur of ``(rows, columns)``, worked out before supersampling, for speed."""
+    step = _SUPERSAMPLING
+    coarse = values[::step, ::step].astype(np.float32)
+    blurred = gaussian_filter(coarse, _SHADE_REACH * millimetre / step)
+    return blurred.repeat(step, axis=0).repeat(step, axis=1)
 
 
 def _rendered(renderer: vtk.vtkRenderer, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Radiograph, Sourced
 from XRayTo3DLib.reconstruction.outlines import Outlines, agreement, outlines_of
@@ -55,7 +56,7 @@ def build_report(
             "lateral": _view(reconstruction.lateral, reconstruction.geometry.lateral),
         },
         "angle_between_views_degrees": round(reconstruction.geometry.angle, _DECIMALS),
-        "bones": {bone.key: _bone(reconstruction, bone, outlines) for bone in Bone},
+        "bones": _bones(reconstruction, outlines),
         "seconds": _seconds(reconstruction.seconds),
         "warnings": list(all_warnings(reconstruction)),
     }
@@ -68,9 +69,14 @@ def all_warnings(reconstruction: Reconstruction) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
 
-def cut_sides(reconstruction: Reconstruction, bone: Bone) -> tuple[str, ...]:
-    """The sides of the field of view at which the bone goes on: its voxels touch that face."""
-    mask = reconstruction.labels == bone
+def cut_sides(labels: np.ndarray, bone: Bone) -> tuple[str, ...]:
+    """The sides of the field of view at which the bone goes on: its voxels touch that face.
+
+    Args:
+        labels: ``(z, y, x)``.
+        bone: which bone.
+    """
+    mask = labels == bone
     faces = {
         "inferior": mask[0],
         "superior": mask[-1],
@@ -120,23 +126,34 @@ def _sourced(fact: Sourced[Any], value: Any) -> dict[str, Any]:
     return {"value": value, "origin": fact.origin.value, "note": fact.note}
 
 
-def _bone(reconstruction: Reconstruction, bone: Bone, outlines: Outlines) -> dict[str, Any]:
-    surface = reconstruction.surfaces.get(bone)
-    if surface is None:
-        return {"found": False}
-    on_frontal, on_lateral = outlines[bone]
+def _bones(reconstruction: Reconstruction, outlines: Outlines) -> dict[str, Any]:
+    labels = reconstruction.labels
+    facts: dict[str, Any] = {bone.key: {"found": False} for bone in Bone}
+    for bone, surface in reconstruction.surfaces.items():
+        facts[bone.key] = {
+            "found": True,
+            **_size(surface),
+            "cut_by_field_of_view": list(cut_sides(labels, bone)),
+            "outline_agreement": {
+                name: _optional(agreement(film, contours))
+                for name, film, contours in zip(
+                    ("frontal", "lateral"),
+                    (reconstruction.frontal, reconstruction.lateral),
+                    outlines[bone],
+                    strict=True,
+                )
+            },
+        }
+    return facts
+
+
+def _size(surface: Surface) -> dict[str, Any]:
     return {
-        "found": True,
         "volume_mm3": round(surface.volume, 1),
         "volume_cm3": round(surface.volume / 1000, 2),
         "bounding_box_ras_mm": {
             "from": _rounded(surface.vertices.min(axis=0)),
             "to": _rounded(surface.vertices.max(axis=0)),
-        },
-        "cut_by_field_of_view": list(cut_sides(reconstruction, bone)),
-        "outline_agreement": {
-            "frontal": _optional(agreement(reconstruction.frontal, on_frontal)),
-            "lateral": _optional(agreement(reconstruction.lateral, on_lateral)),
         },
     }
 

@@ -8,6 +8,7 @@ knee on another film.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,20 +131,23 @@ def random_geometry(
         sod = sid - rng.uniform(*vary.object_to_image)
         angle = rng.normal() * vary.angle if view is View.LATERAL else 0.0
         tilt = rng.normal(0.0, 1.0, 3) * wrong
-        size = (FILM_SIZE, FILM_SIZE)
         spacing = FILM_SPACING * sid / sod
-        common = {"sid": sid, "spacing": (spacing, spacing), "shape": size}
-        stated.append(view_geometry(view, Side.RIGHT, sod=sod, angle=angle, **common))
+        stand = partial(
+            view_geometry,
+            view,
+            Side.RIGHT,
+            sid=sid,
+            spacing=(spacing, spacing),
+            shape=(FILM_SIZE, FILM_SIZE),
+        )
+        stated.append(stand(sod=sod, angle=angle))
         middle = (FILM_SIZE - 1) / 2
         centre = middle + rng.normal(0.0, 1.0, 2) * wrong * vary.shift_error / FILM_SPACING
         true.append(
-            view_geometry(
-                view,
-                Side.RIGHT,
+            stand(
                 sod=sod * (1.0 + tilt[0] * vary.magnification_error),
                 angle=angle + tilt[1] * vary.angle_error,
                 centre=(float(centre[0]), float(centre[1])),
-                **common,
             )
         )
     return BiplanarGeometry(*true), BiplanarGeometry(*stated)
@@ -152,9 +156,7 @@ def random_geometry(
 def case_from_tissues(tissues: Tissues, true: BiplanarGeometry, stated: BiplanarGeometry) -> Case:
     """Project tissues and keep the part of their truth that the networks' grid covers."""
     margins = np.subtract(tissues.bone_grid.shape, NETWORK_GRID.shape) // 2
-    inner = tuple(
-        slice(m, m + n) for m, n in zip(margins, NETWORK_GRID.shape, strict=True)
-    )
+    inner = tuple(slice(m, m + n) for m, n in zip(margins, NETWORK_GRID.shape, strict=True))
     depth = tissues.depth[(slice(None), *inner)]
     nearest = depth.argmax(axis=0)
     with torch.no_grad():

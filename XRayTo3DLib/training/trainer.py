@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.knee import person_of
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.reconstruction.losses import reprojection_loss, surface_weighted_cross_entropy
 from XRayTo3DLib.reconstruction.networks import ReconstructionNetwork
-from XRayTo3DLib.reconstruction.weights import with_fast_layout
+from XRayTo3DLib.reconstruction.weights import save_weights, with_fast_layout
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.dataset import Sample, TrainingSet, collate, films_of, truth_on
 from XRayTo3DLib.training.settings import TrainingSettings
@@ -64,7 +65,7 @@ class Trainer:
     ) -> None:
         self._settings, self._cases, self._validation = settings, cases, validation
         self._folder, self._workers = folder, workers
-        self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = device or chosen_device("auto")
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.seed)
         self._network = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
@@ -88,9 +89,7 @@ class Trainer:
             self._cases, settings.network, total, settings.seed, settings.film_strength
         )
         rest = Subset(samples, range(self._done * settings.batch, total))
-        loader = DataLoader(
-            rest, settings.batch, num_workers=self._workers, collate_fn=collate, prefetch_factor=4
-        )
+        loader = DataLoader(rest, settings.batch, num_workers=self._workers, collate_fn=collate)
         started, first = time.monotonic(), self._done
         for sample in loader:
             losses = self._step(sample.to(self._device))
@@ -152,7 +151,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean Dice per bone of the averaged network on the validation cases, one fixed film each."""
+        """Mean Dice per bone of the averaged network, one fixed film of each validation case."""
         network = self._average.eval()
         settings = self._settings
         scores = []
@@ -204,6 +203,44 @@ def schedule(step: int, settings: TrainingSettings) -> float:
         return (step + 1) / settings.warmup
     progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def chosen_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device.
+
+    Raises:
+        XRayTo3DError: another name, or a GPU that is not there.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise XRayTo3DError(f"--device is auto, cpu or cuda, not {name!r}.")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise XRayTo3DError("There is no GPU that PyTorch can use; take --device cpu.")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
+def export_weights(checkpoint: Path, path: Path, bank: dict[str, Any]) -> None:
+    """Write the averaged weights of a checkpoint, with what is known of their training.
+
+    Args:
+        checkpoint: of a run.
+        path: ends in .safetensors.
+        bank: what :func:`XRayTo3DLib.training.bank.describe_bank` says of the cases.
+    """
+    state = load_checkpoint(checkpoint)
+    settings = TrainingSettings.from_dict(state["settings"])
+    network = ReconstructionNetwork(settings.network)
+    network.load_state_dict(state["average"])
+    knees = bank.get("knees", [])
+    card = {
+        "settings": settings.as_dict(),
+        "steps": state["step"],
+        "cases": state["cases"],
+        "bank": bank,
+        "people": sorted({person_of(name) for name in knees}),
+        "held_out": bank.get("held_out", []),
+    }
+    save_weights(network, path, card)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

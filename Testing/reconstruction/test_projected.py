@@ -10,15 +10,14 @@ from scipy import ndimage
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface, read_surface
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.evaluation.projected import (
-    contour_distance_2d,
-    dice_2d,
+from XRayTo3DLib.evaluation.film_metrics import contour_distance_2d, dice_2d
+from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry
+from XRayTo3DLib.imaging.radiograph import Side, View
+from XRayTo3DLib.reconstruction.projected import (
     edge_agreement,
     outline,
     silhouette,
 )
-from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry
-from XRayTo3DLib.imaging.radiograph import Side, View
 
 SPACING = (0.5, 0.5)
 

@@ -1,7 +1,4 @@
-"""Surfaces on a detector: silhouettes, outlines, and how well those agree with a film.
-
-For films without a true 3D shape the outlines are all there is to judge by.
-"""
+"""Surfaces on a detector: silhouettes, outlines, and how well those agree with a film."""
 
 from __future__ import annotations
 
@@ -9,16 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
 from skimage.measure import find_contours
 
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.evaluation.metrics import dice
 from XRayTo3DLib.imaging.geometry import ViewGeometry
-
-_CONTOUR_STEP_PIXELS = 0.2
-"""Between the points at which contours are compared: far below what a mask can tell."""
 
 _NORMAL_SMOOTHING_PIXELS = 3.0
 """A mask's contour is a staircase; its direction is that of a stretch of a few pixels."""
@@ -82,46 +74,7 @@ def outline(mask: np.ndarray) -> list[np.ndarray]:
     return find_contours(mask.astype(np.float32), 0.5)
 
 
-def dice_2d(mask_a: np.ndarray, mask_b: np.ndarray) -> float:
-    """Dice coefficient of two silhouettes ``(rows, columns)``; 1 when both are empty.
-
-    Raises:
-        XRayTo3DError: the shapes differ, or they are not pictures.
-    """
-    if mask_a.ndim != 2:
-        raise XRayTo3DError(f"A silhouette has rows and columns, not the shape {mask_a.shape}.")
-    return dice(mask_a, mask_b)
-
-
-def contour_distance_2d(
-    mask_a: np.ndarray, mask_b: np.ndarray, spacing: tuple[float, float]
-) -> float:
-    """Mean distance between the outlines of two masks, averaged over both directions, mm.
-
-    Args:
-        mask_a: ``(rows, columns)``.
-        mask_b: ``(rows, columns)``.
-        spacing: mm between pixels, (row, column): at the detector, or at the isocentre for
-            distances in the knee.
-
-    Returns:
-        0 when neither mask has an outline, infinity when only one has.
-    """
-    points = [_contour_points(mask, spacing) for mask in (mask_a, mask_b)]
-    empty = [len(part) == 0 for part in points]
-    if any(empty):
-        return 0.0 if all(empty) else float(np.inf)
-    there = cKDTree(points[1]).query(points[0])[0].mean()
-    back = cKDTree(points[0]).query(points[1])[0].mean()
-    return float(there + back) / 2
-
-
-def _contour_points(mask: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
-    contours = [_resampled(contour, _CONTOUR_STEP_PIXELS) for contour in outline(mask)]
-    return np.concatenate([np.zeros((0, 2)), *contours]) * np.asarray(spacing)
-
-
-def _resampled(contour: np.ndarray, step: float) -> np.ndarray:
+def resampled(contour: np.ndarray, step: float) -> np.ndarray:
     """Points at equal distances along a contour, its last point left out."""
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(contour, axis=0), axis=1))])
     count = max(int(np.ceil(along[-1] / step)), 1)
@@ -175,7 +128,7 @@ def _alignment(
 ) -> np.ndarray:
     """Cosine between gradient and inward normal at each point of a contour in the picture."""
     closed = bool(np.array_equal(contour[0], contour[-1]))
-    points = _resampled(contour, 1.0)
+    points = resampled(contour, 1.0)
     if len(points) < 3:
         return np.zeros(0)
     mode = "wrap" if closed else "nearest"

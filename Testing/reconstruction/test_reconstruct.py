@@ -1,0 +1,155 @@
+"""The whole path on the sample radiographs, with the weights that are shipped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.surface import Surface, read_surface
+from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.evaluation.metrics import compare_bone
+from XRayTo3DLib.imaging.geometry import geometry_of
+from XRayTo3DLib.imaging.pair import read_pair
+from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side
+from XRayTo3DLib.progress import Cancelled
+from XRayTo3DLib.reconstruction.reconstruct import reconstruct, standard_films
+from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.weights import load_model
+from XRayTo3DLib.resources import resource_path
+
+
+@pytest.fixture(scope="module")
+def films() -> tuple[Radiograph, Radiograph]:
+    frontal, lateral, suspicions = read_pair(*sample_paths())
+    assert suspicions == []
+    return frontal, lateral
+
+
+@pytest.fixture(scope="module")
+def result() -> Reconstruction:
+    return reconstruct(*sample_paths())
+
+
+def sample_paths() -> tuple[str, str]:
+    return tuple(str(resource_path("SampleData", f"knee_{name}.dcm")) for name in ("ap", "lateral"))
+
+
+def truth(bone: Bone) -> Surface:
+    return read_surface(resource_path("SampleData", "truth", f"{bone.key}.ply"))
+
+
+@pytest.mark.parametrize(
+    ("bone", "dice", "assd"),
+    [
+        (Bone.FEMUR, 0.90, 2.0),
+        (Bone.TIBIA, 0.90, 2.0),
+        (Bone.PATELLA, 0.75, 2.5),
+        (Bone.FIBULA, 0.65, 2.5),
+    ],
+)
+def test_the_sample_knee_is_found(
+    result: Reconstruction, bone: Bone, dice: float, assd: float
+) -> None:
+    metrics = compare_bone(result.surfaces[bone], truth(bone), result.grid)
+    assert metrics.dice > dice
+    assert metrics.distances.assd < assd
+
+
+def test_probabilities_sum_to_one(result: Reconstruction) -> None:
+    np.testing.assert_allclose(result.probabilities.sum(axis=0), 1.0, atol=1e-4)
+
+
+def test_what_the_header_says_is_kept(result: Reconstruction) -> None:
+    assert result.side is Side.RIGHT
+    for film in (result.frontal, result.lateral):
+        origins = {film.side.origin, film.spacing.origin, film.sid.origin, film.sod.origin}
+        assert origins == {Origin.HEADER}
+
+
+def test_the_second_run_gives_the_same(result: Reconstruction) -> None:
+    again = reconstruct(*sample_paths())
+    np.testing.assert_array_equal(again.probabilities, result.probabilities)
+    for bone, surface in result.surfaces.items():
+        np.testing.assert_array_equal(again.surfaces[bone].vertices, surface.vertices)
+
+
+def test_a_left_knee_is_the_mirror_of_a_right_one(
+    films: tuple[Radiograph, Radiograph], result: Reconstruction
+) -> None:
+    frontal, lateral = films
+    left = reconstruct(
+        np.ascontiguousarray(frontal.pixels[:, ::-1]),
+        np.ascontiguousarray(lateral.pixels[:, ::-1]),
+        side=Side.LEFT,
+        spacing=frontal.spacing.value,
+        sid=frontal.sid.value,
+        sod=frontal.sod.value,
+    )
+    right = reconstruct(
+        frontal.pixels,
+        lateral.pixels,
+        side=Side.RIGHT,
+        spacing=frontal.spacing.value,
+        sid=frontal.sid.value,
+        sod=frontal.sod.value,
+    )
+    assert left.side is Side.LEFT
+    np.testing.assert_allclose(left.probabilities[..., ::-1], right.probabilities, atol=1e-3)
+    fibula = left.surfaces[Bone.FIBULA].vertices[:, 0].mean()
+    assert fibula < 0 < right.surfaces[Bone.FIBULA].vertices[:, 0].mean()
+
+
+def test_arrays_do_as_well_as_files(
+    films: tuple[Radiograph, Radiograph], result: Reconstruction
+) -> None:
+    again = reconstruct(*films)
+    np.testing.assert_array_equal(again.probabilities, result.probabilities)
+
+
+def test_standard_films_put_a_landmark_where_their_matrices_say(
+    films: tuple[Radiograph, Radiograph],
+) -> None:
+    model = load_model()
+    geometry = geometry_of(*films)
+    standard, matrices = standard_films(*films, geometry, model)
+    assert standard.shape == (1, 2, 256, 256)
+    point = np.array([12.0, -20.0, 31.0, 1.0])
+    for view, matrix in zip(geometry.views, matrices[0].numpy(), strict=True):
+        row, column, weight = matrix @ point
+        target = view.resampled(0.68, 256)
+        np.testing.assert_allclose(
+            (row / weight, column / weight), target.project(point[:3]), atol=1e-2
+        )
+
+
+def test_cancelling_stops_at_the_next_stage() -> None:
+    stages = []
+
+    def stop(stage: str, fraction: float) -> None:
+        stages.append(stage)
+        if stage == "Films":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        reconstruct(*sample_paths(), progress=stop)
+    assert "Network" not in stages
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"angle": 5.0}, "angle"),
+        ({"sid": 800.0, "sod": 900.0}, "sod"),
+        ({"weights": "nowhere.safetensors"}, "nowhere.safetensors"),
+    ],
+)
+def test_bad_arguments_are_said_in_a_sentence(change: dict, said: str) -> None:
+    with pytest.raises(XRayTo3DError, match=f"(?i){said}"):
+        reconstruct(*sample_paths(), **change)
+
+
+def test_arrays_need_their_facts() -> None:
+    picture = np.zeros((100, 100), dtype=np.float32)
+    with pytest.raises(XRayTo3DError, match="side, spacing, sid and sod"):
+        reconstruct(picture, picture.copy())

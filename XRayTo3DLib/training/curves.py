@@ -1,0 +1,53 @@
+"""The curves of a training run, from its log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.errors import InputFileError
+
+_SMOOTHING = 25
+
+
+def read_log(path: Path) -> list[dict]:
+    """Entries of a log, one per step; where a run was resumed, the later entry of a step.
+
+    Raises:
+        InputFileError: there is no log, or it is not one.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        entries = {entry["step"]: entry for entry in map(json.loads, lines)}
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputFileError(path, "is not the log of a training run.") from error
+    if not entries:
+        raise InputFileError(path, "holds no step yet; let the training run longer.")
+    return [entries[step] for step in sorted(entries)]
+
+
+def write_curves(log: Path, figure_path: Path) -> None:
+    """Draw the loss (mean over some steps) and the validation Dice of each bone."""
+    entries = read_log(log)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss_axes, dice_axes = figure.subplots(1, 2)
+    steps = np.array([entry["step"] for entry in entries])
+    loss = np.array([entry["cross_entropy"] for entry in entries])
+    window = min(_SMOOTHING, len(loss))
+    smooth = np.convolve(loss, np.full(window, 1.0 / window), mode="valid")
+    loss_axes.semilogy(steps[window - 1 :], smooth, color="0.3")
+    loss_axes.set(xlabel="step", ylabel=f"cross-entropy, mean of {window} steps")
+    for bone in Bone:
+        points = [(e["step"], e[f"dice_{bone.key}"]) for e in entries if f"dice_{bone.key}" in e]
+        if points:
+            dice_axes.plot(*zip(*points, strict=True), "o-", color=bone.style.rgb, label=bone.title)
+    dice_axes.set(xlabel="step", ylabel="validation Dice", ylim=(0, 1))
+    if dice_axes.lines:
+        dice_axes.legend()
+    FigureCanvasAgg(figure)
+    figure.savefig(figure_path, dpi=120, metadata={"Software": None})
