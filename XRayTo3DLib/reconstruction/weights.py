@@ -23,6 +23,8 @@ SHIPPED = "knee-encode64"
 
 LICENCE = "CC BY-NC-SA 4.0"
 
+_KEY = "xrayto3d"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -54,13 +56,10 @@ def save_weights(
         name: value.detach().half().cpu().contiguous()
         for name, value in network.state_dict().items()
     }
-    metadata = {
-        "network": json.dumps(asdict(network.settings), sort_keys=True),
-        "card": json.dumps(card, sort_keys=True),
-        "licence": licence,
-    }
+    description = {"network": asdict(network.settings), "card": card, "licence": licence}
     unfinished = path.with_suffix(".part")
-    save_file(tensors, unfinished, metadata)
+    # One entry only: safetensors writes several in no fixed order.
+    save_file(tensors, unfinished, {_KEY: json.dumps(description, sort_keys=True)})
     unfinished.replace(path)
 
 
@@ -92,18 +91,17 @@ def _load(path: Path, _modified: int) -> Model:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            description = json.loads((file.metadata() or {})[_KEY])
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network = ReconstructionNetwork(NetworkSettings(**json.loads(metadata["network"])))
+        network = ReconstructionNetwork(NetworkSettings(**description["network"]))
         network.load_state_dict(state)
-        card = json.loads(metadata["card"])
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise InputFileError(
             path, "holds no weights of this program; train some or use those shipped."
         ) from error
     network.requires_grad_(False).eval()
-    licence = metadata.get("licence", "not stated")
-    return Model(with_fast_layout(network), ModelIdentity(path.stem, digest, licence), card)
+    identity = ModelIdentity(path.stem, digest, description["licence"])
+    return Model(with_fast_layout(network), identity, description["card"])
 
 
 def with_fast_layout(network: ReconstructionNetwork) -> ReconstructionNetwork:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ class Case:
                     paths=file["paths"].astype(np.float32),
                     matrices=file["matrices"],
                 )
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise InputFileError(path, "is not a training case; generate it again.") from error
 
 

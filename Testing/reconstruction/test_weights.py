@@ -1,0 +1,72 @@
+"""Weights on disk: what goes in comes out, damage is noticed, nothing foreign is run."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from XRayTo3DLib.errors import InputFileError
+from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
+from XRayTo3DLib.reconstruction.weights import load_model, save_weights, shipped_weights
+
+SETTINGS = NetworkSettings(lifting="backproject", size=8, upscale=1, base=4, levels=2)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[ReconstructionNetwork, Path]:
+    torch.manual_seed(1)
+    network, path = ReconstructionNetwork(SETTINGS), tmp_path / "small.safetensors"
+    save_weights(network, path, {"people": ["nobody"]})
+    return network, path
+
+
+def test_round_trip_in_half_precision(saved: tuple[ReconstructionNetwork, Path]) -> None:
+    network, path = saved
+    model = load_model(path)
+    assert model.network.settings == SETTINGS
+    assert model.card == {"people": ["nobody"]}
+    assert model.identity.name == "small"
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(model.network.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+
+
+def test_the_same_weights_are_the_same_bytes(
+    saved: tuple[ReconstructionNetwork, Path], tmp_path: Path
+) -> None:
+    network, path = saved
+    save_weights(network, tmp_path / "again.safetensors", {"people": ["nobody"]})
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_damage_is_noticed(saved: tuple[ReconstructionNetwork, Path]) -> None:
+    _, path = saved
+    path.with_suffix(".sha256").write_text(load_model(path).identity.sha256 + "  small\n")
+    load_model(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match="small.safetensors.*SHA-256"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all", pickle.dumps({"a": 1})])
+def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match="other.safetensors"):
+        load_model(path)
+
+
+def test_what_is_shipped_is_small_and_published() -> None:
+    path = shipped_weights()
+    assert path.stat().st_size < 12e6
+    assert path.with_suffix(".sha256").is_file()
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    model = load_model()
+    assert model.identity.sha256 in card
+    for person in model.card["held_out"]:
+        assert person in card
+        assert person not in model.card["people"]

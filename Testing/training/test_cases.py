@@ -1,0 +1,88 @@
+"""Training cases: films and truth belong together, and survive the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.knee import Knee
+from XRayTo3DLib.anatomy.surface import Surface
+from XRayTo3DLib.errors import InputFileError
+from XRayTo3DLib.imaging.radiograph import Side
+from XRayTo3DLib.reconstruction.lifting import lift
+from XRayTo3DLib.training.cases import (
+    NETWORK_GRID,
+    Case,
+    GeometryVariation,
+    make_case,
+    random_geometry,
+)
+
+
+@pytest.fixture(scope="module")
+def case(toy_knee: dict[Bone, Surface]) -> Case:
+    return make_case(Knee("toy", "nobody", Side.RIGHT, toy_knee), 3, GeometryVariation.exact())
+
+
+def test_the_truth_is_the_surfaces(case: Case, toy_knee: dict[Bone, Surface]) -> None:
+    voxel = NETWORK_GRID.spacing**3
+    for bone in (Bone.PATELLA,):  # the others leave the field of view
+        volume = (case.labels == bone).sum() * voxel
+        assert volume == pytest.approx(toy_knee[bone].volume, rel=0.02)
+    present = np.unique(case.labels)
+    assert set(present) == {0, *Bone}
+
+
+def test_bone_voxels_are_lit_in_both_films(case: Case) -> None:
+    bone = torch.from_numpy(case.paths[:, :2].sum(axis=1))[None, :, None]
+    lit = lift(bone, torch.from_numpy(case.matrices)[None], NETWORK_GRID)[0].numpy() > 0.5
+    deep = case.depth > 3.0
+    assert lit[0][deep].mean() > 0.99
+    assert lit[1][deep].mean() > 0.99
+    assert (lit[0] & lit[1]).mean() < 0.5
+
+
+def test_the_same_seed_gives_the_same_case(case: Case, toy_knee: dict[Bone, Surface]) -> None:
+    knee = Knee("toy", "nobody", Side.RIGHT, toy_knee)
+    again = make_case(knee, 3, GeometryVariation.exact())
+    np.testing.assert_array_equal(again.paths, case.paths)
+    assert not np.array_equal(make_case(knee, 4).paths, case.paths)
+
+
+def test_round_trip(case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "case_000000.npz"
+    case.save(path)
+    loaded = Case.load(path)
+    np.testing.assert_array_equal(loaded.nearest, case.nearest)
+    near = np.abs(case.depth) < 6.0
+    np.testing.assert_allclose(loaded.depth[near], case.depth[near], atol=0.026)
+    np.testing.assert_allclose(loaded.paths, case.paths, rtol=1e-3, atol=1e-3)
+    assert path.stat().st_size < 2e6
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "case_000001.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match="case_000001.npz"):
+        Case.load(path)
+
+
+def test_exact_geometry_is_stated_exactly() -> None:
+    true, stated = random_geometry(np.random.default_rng(0), GeometryVariation.exact())
+    for a, b in zip(true.views, stated.views, strict=True):
+        np.testing.assert_allclose(a.matrix(), b.matrix())
+
+
+def test_misstated_geometry_is_off_by_a_little() -> None:
+    vary = GeometryVariation(misstated=1.0)
+    shifts = []
+    for seed in range(40):
+        true, stated = random_geometry(np.random.default_rng(seed), vary)
+        shifts.append(true.frontal.project(np.zeros(3)) - stated.frontal.project(np.zeros(3)))
+    spread = np.std(shifts) * 0.68
+    assert 0.8 < spread / vary.shift_error < 1.25
