@@ -1,8 +1,4 @@
-"""Figures of where on each bone a reconstruction is off, and by how much.
-
-The pictures are drawn by a small z-buffer renderer in NumPy and not by VTK: VTK 9 ends the whole
-process on a machine that has neither EGL nor OSMesa, and its pixels differ from driver to driver.
-"""
+"""Figures of where on each bone a reconstruction is off, and by how much."""
 
 from __future__ import annotations
 
@@ -23,6 +19,7 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.metrics import away_from_faces, signed_distances
 from XRayTo3DLib.imaging.radiograph import Side
+from XRayTo3DLib.reconstruction.z_buffer import nearest_triangles
 
 DEFAULT_LIMIT_MM = 3.0
 _UNCOUNTED_RGB = (0.55, 0.55, 0.55)
@@ -161,7 +158,10 @@ def render(
     position = np.stack([(extent[3] - along) / size, (across - extent[0]) / size], axis=1)
     depth = surface.vertices @ view_axis
     light = _AMBIENT + (1 - _AMBIENT) * np.clip(-vertex_normals(surface) @ view_axis, 0, 1)
-    picture = _z_buffer(position, depth, rgb * light[:, None], surface.faces, shape)
+    seen = nearest_triangles(position, depth, surface.faces, (shape[0], shape[1]))
+    picture = np.zeros((*shape, 4))
+    picture[seen.row, seen.column, :3] = seen.interpolated(rgb * light[:, None])
+    picture[seen.row, seen.column, 3] = 1.0
     coarse = picture.reshape(
         shape[0] // _OVERSAMPLING, _OVERSAMPLING, shape[1] // _OVERSAMPLING, _OVERSAMPLING, 4
     ).mean(axis=(1, 3))
@@ -170,65 +170,3 @@ def render(
     coarse[..., :3] = np.divide(coarse[..., :3], cover, out=coarse[..., :3], where=cover > 0)
     bottom, far = extent[3] - shape[0] * size, extent[0] + shape[1] * size
     return np.clip(coarse, 0, 1), (float(extent[0]), float(far), float(bottom), float(extent[3]))
-
-
-def _z_buffer(
-    position: np.ndarray,
-    depth: np.ndarray,
-    rgb: np.ndarray,
-    faces: np.ndarray,
-    shape: tuple[int, ...],
-) -> np.ndarray:
-    """The nearest triangle at each pixel, colours interpolated over it, ``(rows, columns, 4)``."""
-    faces = _towards_viewer(position, faces)
-    face, row, column = _candidates(position, faces)
-    first, second, third = (position[faces[:, k]] for k in range(3))
-    per_area = 1.0 / _cross(second - first, third - first)
-    down, across = row - first[face, 0], column - first[face, 1]
-    v = _weight(third - first, -per_area, face, down, across)
-    w = _weight(second - first, per_area, face, down, across)
-    hit = np.flatnonzero((v >= -1e-9) & (w >= -1e-9) & (v + w <= 1 + 1e-9))
-    weights = np.stack([1 - v[hit] - w[hit], v[hit], w[hit]], axis=1)
-    corners = faces[face[hit]]
-    pixel = row[hit] * shape[1] + column[hit]
-    distance = np.einsum("ij,ij->i", weights, depth[corners])
-    farthest_first = np.argsort(-distance, kind="stable")
-    nearest = np.full(shape[0] * shape[1], -1)
-    # Of several values assigned to one pixel NumPy keeps the last.
-    nearest[pixel[farthest_first]] = farthest_first
-    covered = nearest >= 0
-    chosen = nearest[covered]
-    picture = np.zeros((shape[0] * shape[1], 4))
-    picture[covered, :3] = np.einsum("ij,ijk->ik", weights[chosen], rgb[corners[chosen]])
-    picture[covered, 3] = 1.0
-    return picture.reshape(shape[0], shape[1], 4)
-
-
-def _towards_viewer(position: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The triangles whose outer side is seen: rows running down turn them clockwise."""
-    a, b, c = (position[faces[:, k]] for k in range(3))
-    return faces[_cross(b - a, c - a) > 1e-9]
-
-
-def _candidates(position: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Every pixel of every triangle's bounding box: its triangle, row and column."""
-    corners = position[faces]
-    low = np.ceil(corners.min(axis=1)).astype(int)
-    size = np.maximum(np.floor(corners.max(axis=1)).astype(int) - low + 1, 0)
-    counts = size.prod(axis=1)
-    face = np.repeat(np.arange(len(faces)), counts)
-    within = np.arange(len(face)) - np.repeat(np.cumsum(counts) - counts, counts)
-    row, column = np.divmod(within, size[face, 1])
-    return face, low[face, 0] + row, low[face, 1] + column
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-
-
-def _weight(
-    side: np.ndarray, per_area: np.ndarray, face: np.ndarray, down: np.ndarray, across: np.ndarray
-) -> np.ndarray:
-    """Barycentric weight at offsets from each triangle's first corner: side × offset / area."""
-    slopes = side * per_area[:, None]
-    return slopes[face, 0] * across - slopes[face, 1] * down
