@@ -15,6 +15,7 @@ import typer
 from XRayTo3DLib.commands.demo import demo
 from XRayTo3DLib.commands.evaluate import evaluate
 from XRayTo3DLib.commands.generate import generate
+from XRayTo3DLib.commands.prepare import prepare
 from XRayTo3DLib.commands.reconstruct import reconstruct
 from XRayTo3DLib.commands.train import train
 from XRayTo3DLib.errors import XRayTo3DError
@@ -37,6 +38,7 @@ app.command()(demo)
 app.command()(evaluate)
 app.command()(generate)
 app.command()(train)
+app.command()(prepare)
 
 
 def _print_version(wanted: bool) -> None:

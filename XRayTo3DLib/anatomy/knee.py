@@ -56,8 +56,8 @@ class Knee:
         surfaces = {bone: surface.mirrored() for bone, surface in self.surfaces.items()}
         return replace(self, side=other, surfaces=surfaces)
 
-    def aligned(self) -> Knee:
-        """As it would be placed for films: condyles coronal, isocentre in the joint.
+    def alignment(self) -> np.ndarray:
+        """4×4 motion to where the knee would be placed for films.
 
         The knee is turned about the long axis until the two posterior condyles lie equally far
         back, which is what a radiographer does for a true lateral, and moved so that the middle of
@@ -71,7 +71,11 @@ class Knee:
         condyles = condyle_box(_apply(turn, femur))
         middle = condyles.mean(axis=0)
         turn[:2, 3] -= middle[:2] + (0.0, _ANTERIOR_OFFSET)
-        return self.transformed(turn, self.surfaces)
+        return turn
+
+    def aligned(self) -> Knee:
+        """As it would be placed for films: condyles coronal, isocentre in the joint."""
+        return self.transformed(self.alignment(), self.surfaces)
 
 
 def rotation(axis: str, degrees: float, about: np.ndarray | None = None) -> np.ndarray:
