@@ -67,15 +67,13 @@ def trained(folder: Path, cases: list[Path], settings: TrainingSettings = SETTIN
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(cases: list[Path], tmp_path: Path) -> None:
     whole = trained(tmp_path / "whole", cases)
 
-    class StoppedError(Exception):
-        pass
-
     def stop(step: object) -> None:
-        if step.step == 2:
-            raise StoppedError
+        if step.step == 3:  # between two checkpoints
+            raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError):
+    with pytest.raises(KeyboardInterrupt):
         Trainer(SETTINGS, cases, cases[:1], tmp_path / "parts").run(stop)
+    assert load_checkpoint(tmp_path / "parts" / "checkpoint.pt")["step"] == 3
     parts = trained(tmp_path / "parts", cases)
     assert parts["step"] == whole["step"] == 4
     for name, value in whole["average"].items():

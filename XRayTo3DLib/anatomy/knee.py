@@ -18,6 +18,10 @@ from XRayTo3DLib.imaging.radiograph import Side
 _CONDYLES = (2.0, 40.0)
 """mm above the femur's lowest point between which its condyles are looked at."""
 
+_MOST_TURNS = 30
+_COARSE_ENOUGH = 0.05
+"""Degrees by which aligned condyles may be off the coronal plane."""
+
 _ANTERIOR_OFFSET = 8.0
 """mm in front of the condyles' middle at which the isocentre lies, so that the patella fits."""
 
@@ -66,8 +70,12 @@ class Knee:
         """
         femur = self.surfaces[Bone.FEMUR].vertices
         turn = np.eye(4)
-        for _ in range(4):
-            turn = rotation("z", -posterior_angle(_apply(turn, femur))) @ turn
+        for _ in range(_MOST_TURNS):
+            # Turning brings other points of the condyles hindmost: again, until it settles.
+            angle = posterior_angle(_apply(turn, femur))
+            if abs(angle) < _COARSE_ENOUGH:
+                break
+            turn = rotation("z", -angle) @ turn
         condyles = condyle_box(_apply(turn, femur))
         middle = condyles.mean(axis=0)
         turn[:2, 3] -= middle[:2] + (0.0, _ANTERIOR_OFFSET)
@@ -124,7 +132,9 @@ def load_knees(folder: str | Path) -> list[Knee]:
     try:
         entries = json.loads(index.read_text(encoding="utf-8"))
         return [_load_knee(folder, name, entry) for name, entry in sorted(entries.items())]
-    except (json.JSONDecodeError, KeyError, AttributeError) as error:
+    except InputFileError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputFileError(index, f"is not an index of bones ({error}).") from error
 
 

@@ -90,6 +90,15 @@ class Trainer:
         )
         rest = Subset(samples, range(self._done * settings.batch, total))
         loader = DataLoader(rest, settings.batch, num_workers=self._workers, collate_fn=collate)
+        try:
+            self._learn(loader, report)
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        return self._folder / CHECKPOINT
+
+    def _learn(self, loader: DataLoader[Sample], report: Callable[[Step], None] | None) -> None:
+        settings = self._settings
         started, first = time.monotonic(), self._done
         for sample in loader:
             losses = self._step(sample.to(self._device))
@@ -104,7 +113,6 @@ class Trainer:
                 self._save()
             if report:
                 report(Step(self._done, settings.steps, losses["loss"], left, validation))
-        return self._folder / CHECKPOINT
 
     def _step(self, sample: Sample) -> dict[str, float]:
         settings, device = self._settings, self._device
@@ -131,7 +139,8 @@ class Trainer:
             parts["reprojection"] = float(projected.detach())
         if not torch.isfinite(loss):
             raise XRayTo3DError(
-                f"The loss is {float(loss)} at step {self._done}; lower --learning-rate."
+                f"The loss is {float(loss)} at step {self._done}; "
+                "use a smaller --set learning_rate=…"
             )
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
