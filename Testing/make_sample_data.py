@@ -1,4 +1,4 @@
-"""Makes the sample radiographs and their truth: ``python make_sample_data.py BONES``.
+"""Makes the sample radiographs and their truth: ``python Testing/make_sample_data.py BONES``.
 
 BONES is a folder of bone surfaces with an index.json. The knee is generated from the Visible Human
 Female's, whom the training holds out, and filmed with gVirtualXRay.
@@ -36,8 +36,8 @@ def _finer(surface: Surface) -> Surface:
 
 
 def main(bones: Path) -> None:
-    """Write two DICOM films and the truth beside this file."""
-    here = Path(__file__).parent
+    """Write two DICOM films and the truth to Resources/SampleData."""
+    here = Path(__file__).parents[1] / "Resources" / "SampleData"
     _, knees = split_by_person(load_knees(bones), [PERSON])
     knee = KneeGenerator(knees, VARIATION)(SEED)
     surfaces = {bone: _finer(surface) for bone, surface in knee.surfaces.items()}
