@@ -11,7 +11,6 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.deformation import SmoothField
 from XRayTo3DLib.anatomy.distance import signed_depth
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps
 from XRayTo3DLib.anatomy.knee import (
     Knee,
@@ -23,6 +22,7 @@ from XRayTo3DLib.anatomy.knee import (
 )
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Side
 
 _WRONG_SIDE = '{"a": {"side": "middle", "bones": [], "licence": ""}}'

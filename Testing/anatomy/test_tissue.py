@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.anatomy.tissue import (
@@ -17,6 +16,7 @@ from XRayTo3DLib.anatomy.tissue import (
     smooth_noise,
 )
 from XRayTo3DLib.imaging.geometry import view_geometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.materials import Material
 from XRayTo3DLib.imaging.radiograph import Side, View
 

@@ -23,10 +23,10 @@ from scipy.ndimage import gaussian_filter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid  # noqa: E402
 from XRayTo3DLib.errors import XRayTo3DError  # noqa: E402
 from XRayTo3DLib.evaluation.rtk_projection import joseph_filter  # noqa: E402
 from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry  # noqa: E402
+from XRayTo3DLib.imaging.grid import VolumeGrid  # noqa: E402
 from XRayTo3DLib.imaging.projector import project  # noqa: E402
 from XRayTo3DLib.imaging.radiograph import Side, View  # noqa: E402
 

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.image import imread
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.error_maps import (
@@ -18,6 +17,7 @@ from XRayTo3DLib.evaluation.error_maps import (
     vertex_errors,
     write_error_maps,
 )
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Side
 
 FRONT = ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0))

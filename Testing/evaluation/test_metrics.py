@@ -8,7 +8,6 @@ import SimpleITK as sitk
 import vtk
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface, read_surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.metrics import (
@@ -21,6 +20,7 @@ from XRayTo3DLib.evaluation.metrics import (
     solid_dice,
     surface_distances,
 )
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 
 def sphere(radius: float, centre=(0.0, 0.0, 0.0)) -> Surface:

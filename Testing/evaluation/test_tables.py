@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.evaluation.tables import (
     KneeScores,
@@ -22,6 +21,7 @@ from XRayTo3DLib.evaluation.tables import (
     summarise,
     terminal_table,
 )
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 LOST = float("inf")
 ROWS = [

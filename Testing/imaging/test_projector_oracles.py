@@ -12,12 +12,12 @@ from scipy.ndimage import gaussian_filter
 from vtk.util.numpy_support import vtk_to_numpy
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface, read_surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.gvxr_paths import path_lengths
 from XRayTo3DLib.evaluation.rtk_projection import rtk_projection
 from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import project
 from XRayTo3DLib.imaging.radiograph import Side, View
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.geometry import ViewGeometry, geometry_of
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.reconstruction.result import ModelIdentity, Reconstruction
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.reconstruction.lifting import lift, parallel_matrices, pixel_rays, rescaled

@@ -9,13 +9,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.imaging.geometry import view_geometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import project, projection_matrices
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.reconstruction.losses import (
+    dice_loss,
     ngcc,
     reprojection_loss,
+    silhouette_loss,
+    silhouettes,
     surface_weighted_cross_entropy,
     surface_weights,
 )
@@ -70,6 +73,52 @@ def test_cross_entropy_of_whole_voxels_is_torchs_own() -> None:
     ours = surface_weighted_cross_entropy(scores, nearest, depth, spacing=1.0, strength=0.0)
     theirs = F.cross_entropy(scores, torch.where(depth > 0, nearest, 0))
     assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+
+
+def test_dice_loss_by_hand() -> None:
+    # Four voxels, sure scores: two of the femur, of which one is found and one is missed; one of
+    # background taken for femur. Dice 2·1 / (2 + 2), and with one added to both parts 3 / 5.
+    nearest = torch.ones(1, 1, 1, 4, dtype=torch.long)
+    depth = torch.tensor([5.0, 5.0, -5.0, -5.0]).reshape(1, 1, 1, 4)
+    scores = torch.full((1, 5, 1, 1, 4), -50.0)
+    scores[0, 0, 0, 0, [1, 3]] = 50.0
+    scores[0, 1, 0, 0, [0, 2]] = 50.0
+    loss = dice_loss(scores, nearest, depth, spacing=1.0)
+    assert float(loss) == pytest.approx((1.0 - 3.0 / 5.0) / 4.0, abs=1e-6)  # others: nothing lost
+
+
+def test_dice_loss_counts_half_of_a_voxel_cut_in_half() -> None:
+    nearest, depth = torch.ones(1, 1, 1, 1, dtype=torch.long), torch.zeros(1, 1, 1, 1)
+    scores = torch.full((1, 5, 1, 1, 1), -50.0)
+    scores[0, :2] = 0.0  # even odds of femur and background
+    # Dice (2·½·½ + 1) / (½ + ½ + 1)
+    expected = (1.0 - 1.5 / 2.0) / 4.0
+    assert float(dice_loss(scores, nearest, depth, spacing=1.0)) == pytest.approx(expected)
+
+
+def test_silhouette_of_a_ball_is_a_disc() -> None:
+    grid = VolumeGrid.cube(64, 128.0)
+    x, y, z = grid.axes()
+    radius = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
+    depth = torch.from_numpy(25.0 - radius).float()
+    views = tuple(
+        view_geometry(view, Side.RIGHT, sid=1100, sod=1000, spacing=(2.2, 2.2), shape=(64, 64))
+        for view in (View.AP, View.LATERAL)
+    )
+    matrices = torch.from_numpy(projection_matrices(views))
+    found = silhouettes(torch.full(depth.shape, 2), depth, matrices, grid, 64, 64)
+    # 2.2 mm at 1100 are 2 mm at the isocentre; a ball is seen a little larger than its equator.
+    seen = np.pi * 25.0**2 / (1 - (25 / 1000) ** 2) / 2.0**2
+    assert found.shape == (2, 4, 64, 64)
+    assert found[:, [0, 2, 3]].abs().max() == 0
+    np.testing.assert_allclose(found[:, 1].sum(dim=(1, 2)), seen, rtol=0.05)
+
+
+def test_silhouette_loss_by_hand() -> None:
+    # Even odds on two pixels, one of them bone: entropy log 2, Dice (2·½ + 1) / (1 + 1 + 1).
+    truth = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 1, 2)
+    loss = silhouette_loss(torch.zeros_like(truth), truth)
+    assert float(loss) == pytest.approx(math.log(2.0) + 1.0 - 2.0 / 3.0, rel=1e-6)
 
 
 def test_a_voxel_cut_in_half_wants_even_odds() -> None:

@@ -37,20 +37,37 @@ def matrices(angle: float = 0.0) -> torch.Tensor:
         (NetworkSettings(lifting="stack", size=16, upscale=1, **SMALL), 2, 16),
         (NetworkSettings(lifting="backproject", size=24, upscale=1, **SMALL), 2, 24),
         (NetworkSettings(lifting="encode", size=16, upscale=2, film_features=6, **SMALL), 12, 32),
+        (
+            NetworkSettings(
+                lifting="encode", size=16, upscale=2, film_features=6, silhouettes=True, **SMALL
+            ),
+            20,
+            32,
+        ),
     ],
 )
 def test_shapes(settings: NetworkSettings, channels: int, output: int) -> None:
     network = ReconstructionNetwork(settings)
     films = torch.rand(2, 2, 32, 32)
     pair = matrices().expand(2, -1, -1, -1)
-    assert network.lifted(films, pair).shape == (2, channels, *(settings.size,) * 3)
+    assert network.volume.down[0][0].in_channels == channels
     assert network(films, pair).shape == (2, 5, output, output, output)
+
+
+@pytest.mark.parametrize(("silhouettes", "bones"), [(False, 0), (True, 4)])
+def test_silhouettes_come_with_the_scores(silhouettes: bool, bones: int) -> None:
+    settings = NetworkSettings(size=16, upscale=1, silhouettes=silhouettes, **SMALL)
+    network = ReconstructionNetwork(settings)
+    films = torch.rand(1, 2, 32, 32)
+    scores, found = network.scores_and_silhouettes(films, matrices())
+    assert found.shape == (1, 2, bones, 16, 16)
+    torch.testing.assert_close(scores, network(films, matrices()))
 
 
 def test_the_papers_network_sees_two_channels_of_128_cubed() -> None:
     network = ReconstructionNetwork(PAPER)
     with torch.no_grad():
-        volume = network.lifted(torch.rand(1, 2, 256, 256), matrices())
+        volume = network.lifted(torch.rand(1, 2, 1, 256, 256), matrices())
     assert volume.shape == (1, 2, 128, 128, 128)
     first = network.volume.down[0][0]
     assert (first.in_channels, first.kernel_size) == (2, (3, 3, 3))
@@ -60,7 +77,7 @@ def test_the_papers_network_sees_two_channels_of_128_cubed() -> None:
 @pytest.mark.parametrize(("lifting", "knows"), [("stack", False), ("backproject", True)])
 def test_only_back_projection_knows_the_geometry(lifting: str, knows: bool) -> None:
     network = ReconstructionNetwork(NetworkSettings(lifting=lifting, size=16, upscale=1, **SMALL))
-    films = torch.rand(1, 2, 32, 32)
+    films = torch.rand(1, 2, 1, 32, 32)
     same = torch.equal(
         network.lifted(films, matrices()), network.lifted(films, matrices(angle=20.0))
     )

@@ -7,9 +7,9 @@ import pytest
 from scipy import ndimage
 
 from XRayTo3DLib.anatomy.bones import CLASS_COUNT, Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
 
 GRID = VolumeGrid((56, 60, 64), 1.5, (2.0, -3.0, 5.0))

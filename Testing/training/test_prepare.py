@@ -13,11 +13,11 @@ import SimpleITK as sitk
 from XRayTo3DLib import cli
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.distance import inside_mask
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.knee import load_knees
 from XRayTo3DLib.anatomy.labelled_ct import CT_ENERGY_KEV, labelled_knee, read_masks, tissues_of
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.evaluation.metrics import surface_distances
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.materials import Material, from_hounsfield, linear_attenuation
 from XRayTo3DLib.imaging.radiograph import Side
 from XRayTo3DLib.training.cases import Case

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.imaging.geometry import view_geometry
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Side, View
-from XRayTo3DLib.reconstruction.networks import NetworkSettings
+from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.curves import read_log, write_curves
@@ -80,6 +81,59 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(cases: list[Path], tmp_p
         torch.testing.assert_close(parts["average"][name], value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("stopped", [2, 5])
+def test_silhouettes_are_learnt_first_and_a_stop_in_either_stage_changes_nothing(
+    cases: list[Path], tmp_path: Path, stopped: int
+) -> None:
+    network = NetworkSettings(size=16, upscale=1, base=4, levels=2, film_base=4, silhouettes=True)
+    settings = replace(SETTINGS, network=network, film_steps=3, film_batch=2, steps=3)
+    whole = trained(tmp_path / "whole", cases, settings)
+
+    def stop(step: object) -> None:
+        if step.step == stopped:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(settings, cases, cases[:1], tmp_path / "parts").run(stop)
+    parts = trained(tmp_path / "parts", cases, settings)
+    assert parts["step"] == whole["step"] == 6
+    for name, value in whole["average"].items():
+        torch.testing.assert_close(parts["average"][name], value, rtol=1e-3, atol=1e-4)
+    entries = read_log(tmp_path / "parts" / LOG)
+    assert ["cross_entropy" in entry for entry in entries] == [False] * 3 + [True] * 3
+    assert all("silhouette_loss" in entry for entry in entries)
+    assert 0 <= entries[2]["silhouette_femur"] <= 1
+    write_curves(tmp_path / "parts" / LOG, tmp_path / "curves.png")
+
+
+def test_silhouettes_alone_leave_the_volume_network_as_it_was(
+    cases: list[Path], tmp_path: Path
+) -> None:
+    network = NetworkSettings(size=16, upscale=1, base=4, levels=2, film_base=4, silhouettes=True)
+    settings = replace(SETTINGS, network=network, film_steps=2, film_batch=1, steps=1)
+    torch.manual_seed(settings.seed)
+    fresh = ReconstructionNetwork(network).state_dict()
+
+    def stop(step: object) -> None:
+        if step.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(settings, cases, [], tmp_path).run(stop)
+    learnt = load_checkpoint(tmp_path / "checkpoint.pt")["network"]
+    for name, value in fresh.items():
+        assert torch.equal(learnt[name], value) is name.startswith("volume"), name
+
+
+def test_the_films_grow_harder(cases: list[Path]) -> None:
+    ramped = TrainingSet(cases, NETWORK, 6, seed=5, strength=1.0, ramp=4)
+    half = TrainingSet(cases, NETWORK, 6, seed=5, strength=0.5)
+    whole = TrainingSet(cases, NETWORK, 6, seed=5, strength=1.0)
+    torch.testing.assert_close(ramped[0].films, half[0].films)
+    torch.testing.assert_close(ramped[5].films, whole[5].films)
+    assert not torch.equal(ramped[2].films, whole[2].films)
+
+
 def test_the_log_holds_losses_and_validation(cases: list[Path], tmp_path: Path) -> None:
     trained(tmp_path, cases)
     entries = read_log(tmp_path / LOG)
@@ -131,11 +185,11 @@ def test_coarser_truth_spans_the_same_cube(cases: list[Path]) -> None:
 
 
 def test_schedule_warms_up_and_ends_at_nothing() -> None:
-    settings = TrainingSettings(steps=1000, warmup=100)
-    assert schedule(0, settings) == pytest.approx(0.01)
-    assert schedule(99, settings) == pytest.approx(1.0)
-    assert schedule(550, settings) == pytest.approx(0.5)
-    assert schedule(1000, settings) == pytest.approx(0.0, abs=1e-12)
+    assert schedule(0, 100, 1000) == pytest.approx(0.01)
+    assert schedule(99, 100, 1000) == pytest.approx(1.0)
+    assert schedule(550, 100, 1000) == pytest.approx(0.5)
+    assert schedule(1000, 100, 1000) == pytest.approx(0.0, abs=1e-12)
+    assert schedule(0, 0, 1000) == pytest.approx(1.0)
 
 
 def test_settings_survive_json() -> None:
@@ -157,6 +211,14 @@ def test_settings_survive_json() -> None:
         ("paper", "steps=2.5", "2.5"),
         ("paper", "precision=float16", "float16"),
         ("paper", "network.lifting=magic", "magic"),
+        ("paper", "steps=-3", "-3"),
+        ("paper", "batch=0", "batch"),
+        ("paper", "learning_rate=0", "learning_rate"),
+        ("paper", "film_strength=1.5", "1.5"),
+        ("paper", "ema=1", "ema"),
+        ("paper", "network.base=0", "base"),
+        ("paper", "network.field_of_view=-1", "field_of_view"),
+        ("paper", "network.silhouettes=1", "encode"),
     ],
 )
 def test_wrong_words_are_said(preset: str, pair: str, said: str) -> None:

@@ -8,9 +8,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from vtk.util.numpy_support import vtk_to_numpy
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.joint import vertex_normals
 from XRayTo3DLib.anatomy.surface import Surface
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 _BAND = 1.8
 """Voxels from the surface within which the distance is measured to the surface itself."""

@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.distance import signed_depth
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import project
 
 OUTSIDE_REACH = 4.0

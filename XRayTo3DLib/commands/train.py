@@ -72,7 +72,7 @@ def train(
     )
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("", total=settings.steps)
+        task = bars.add_task("", total=settings.all_steps)
 
         def show(step: Step) -> None:
             minutes = step.seconds_left / 60

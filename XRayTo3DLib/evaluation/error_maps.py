@@ -13,11 +13,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.joint import vertex_normals
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.metrics import away_from_faces, signed_distances
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Side
 from XRayTo3DLib.reconstruction.z_buffer import nearest_triangles
 

@@ -13,9 +13,9 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from XRayTo3DLib.anatomy.distance import inside_mask
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 EMPTY = Surface(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
 """The surface of a bone that is not there."""

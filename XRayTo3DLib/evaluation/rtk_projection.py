@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 
 def rtk_projection(volume: np.ndarray, grid: VolumeGrid, view: ViewGeometry) -> np.ndarray:

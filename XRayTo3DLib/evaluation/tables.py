@@ -12,9 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.evaluation.metrics import compare_bone
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 _HEADINGS = ("Film", "Bone", "Knees", "People", "Dice", "ASSD mm", "HD95 mm", "Missed")
 _FILM_WIDTH = 7

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 _RAYS_AT_ONCE = 1 << 14
 """Rays per pass: keeps the sampling positions of a pass within the cache and bounds memory."""

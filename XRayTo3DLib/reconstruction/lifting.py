@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 
 def voxel_centres(grid: VolumeGrid, like: Tensor) -> Tensor:

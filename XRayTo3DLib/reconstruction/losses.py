@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid
+from XRayTo3DLib.anatomy.bones import CLASS_COUNT
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import line_integrals
 from XRayTo3DLib.reconstruction.lifting import pixel_rays, rescaled
 
@@ -50,11 +51,93 @@ def surface_weighted_cross_entropy(
         scalar, mean over voxels in units of their weights.
     """
     logarithms = F.log_softmax(scores, dim=1)
-    share = (0.5 + depth / spacing).clamp(0.0, 1.0)
+    share = filled_share(depth, spacing)
     bone = logarithms.gather(1, nearest[:, None])[:, 0]
     entropy = -(share * bone + (1.0 - share) * logarithms[:, 0])
     weight = surface_weights(depth, strength, width)
     return (weight * entropy).sum() / weight.sum()
+
+
+def filled_share(depth: Tensor, spacing: float) -> Tensor:
+    """How much of each voxel bone fills, 0…1, from the depth of its centre.
+
+    Args:
+        depth: mm below the nearest surface (negative outside), any shape.
+        spacing: mm between voxels.
+    """
+    return (0.5 + depth / spacing).clamp(0.0, 1.0)
+
+
+def dice_loss(scores: Tensor, nearest: Tensor, depth: Tensor, spacing: float) -> Tensor:
+    """1 − Dice of probabilities, mean over the bones (Milletari et al. 2016, with plain sums).
+
+    Each bone counts alike, so that the small ones, patella and fibula, are learnt as early as
+    the large ones; the cross-entropy alone finds them last.
+
+    Args:
+        scores: ``(B, 5, z, y, x)`` logits.
+        nearest: ``(B, z, y, x)`` int64, label of the bone with the nearest surface.
+        depth: ``(B, z, y, x)`` mm below that surface.
+        spacing: mm between voxels.
+
+    Returns:
+        scalar, mean over cases and bones; a bone that is not in the volume counts only as far
+        as it is found there.
+    """
+    probabilities = F.softmax(scores, dim=1)
+    share = filled_share(depth, spacing)
+    losses = []
+    for label in range(1, scores.shape[1]):
+        found, true = probabilities[:, label], share * (nearest == label)
+        common = (found * true).sum(dim=(1, 2, 3))
+        both = found.sum(dim=(1, 2, 3)) + true.sum(dim=(1, 2, 3))
+        losses.append(1.0 - (2.0 * common + 1.0) / (both + 1.0))
+    return torch.stack(losses).mean()
+
+
+def silhouettes(
+    nearest: Tensor,
+    depth: Tensor,
+    matrices: Tensor,
+    grid: VolumeGrid,
+    rows: int,
+    columns: int,
+    whole: float = 8.0,
+) -> Tensor:
+    """Each bone's silhouette on both films, as truth for :func:`silhouette_loss`.
+
+    Args:
+        nearest: ``(z, y, x)`` int64, label of the bone with the nearest surface.
+        depth: ``(z, y, x)`` mm below that surface.
+        matrices: ``(2, 3, 4)`` projections onto the images.
+        grid: of the volumes.
+        rows: of the images.
+        columns: of the images.
+        whole: mm of bone along a ray that count as bone; less counts in proportion.
+
+    Returns:
+        ``(2, 4, rows, columns)`` from 0 to 1.
+    """
+    share = filled_share(depth, grid.spacing)
+    bones = torch.stack([share * (nearest == label) for label in range(1, CLASS_COUNT)])
+    lengths = [
+        line_integrals(bones, grid, *pixel_rays(matrix, rows, columns)) for matrix in matrices
+    ]
+    return torch.stack(lengths).reshape(2, -1, rows, columns).div(whole).clamp(max=1.0)
+
+
+def silhouette_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy plus 1 − Dice of silhouettes, mean over films and bones.
+
+    Args:
+        scores: ``(B, 2, 4, rows, columns)`` logits.
+        truth: same shape, 0 to 1.
+    """
+    found = scores.sigmoid()
+    common = (found * truth).sum(dim=(-2, -1))
+    both = found.sum(dim=(-2, -1)) + truth.sum(dim=(-2, -1))
+    overlap = (2.0 * common + 1.0) / (both + 1.0)
+    return F.binary_cross_entropy_with_logits(scores, truth) + 1.0 - overlap.mean()
 
 
 def ngcc(first: Tensor, second: Tensor, epsilon: float = 1e-6) -> Tensor:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from XRayTo3DLib.anatomy.bones import CLASS_COUNT
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.reconstruction.lifting import lift, parallel_matrices, rescaled
 
 
@@ -32,6 +32,8 @@ class NetworkSettings:
         film_spacing: mm between pixels, at the isocentre.
         film_base: channels of the finest 2D level (``encode``).
         film_features: features per view that are lifted (``encode``).
+        silhouettes: whether the silhouette of each bone on each film is estimated and lifted as
+            well (``encode``); training can then teach the films' network directly.
         norm_group: channels that are normalised together. 1, each by itself, learns many times
             faster than 8 (see docs/training.md).
     """
@@ -46,6 +48,7 @@ class NetworkSettings:
     film_spacing: float = 0.68
     film_base: int = 16
     film_features: int = 16
+    silhouettes: bool = False
     norm_group: int = 1
 
     def __post_init__(self) -> None:
@@ -53,6 +56,16 @@ class NetworkSettings:
         if self.lifting not in ("stack", "backproject", "encode"):
             raise XRayTo3DError(
                 f"The lifting is stack, backproject or encode, not {self.lifting!r}."
+            )
+        whole = ("size", "upscale", "base", "levels", "film_size", "film_base", "film_features")
+        for name in (*whole, "norm_group", "field_of_view", "film_spacing"):
+            if not getattr(self, name) > 0:
+                raise XRayTo3DError(
+                    f"The network's {name} must be positive, not {getattr(self, name):g}."
+                )
+        if self.silhouettes and self.lifting != "encode":
+            raise XRayTo3DError(
+                f"Silhouettes are estimated by the lifting encode, not by {self.lifting}."
             )
         if self.size % 2 ** (self.levels - 1):
             raise XRayTo3DError(
@@ -83,10 +96,13 @@ class ReconstructionNetwork(nn.Module):
         self.settings = settings
         encode = settings.lifting == "encode"
         group = settings.norm_group
+        bones = CLASS_COUNT - 1 if settings.silhouettes else 0
         self.films = (
-            FilmEncoder(settings.film_base, settings.film_features, group) if encode else None
+            FilmEncoder(settings.film_base, settings.film_features, bones, group)
+            if encode
+            else None
         )
-        channels = 2 * settings.film_features if encode else 2
+        channels = 2 * (settings.film_features + bones) if encode else 2
         self.volume = VNet(
             channels, CLASS_COUNT, settings.base, settings.levels, settings.upscale, group
         )
@@ -101,18 +117,37 @@ class ReconstructionNetwork(nn.Module):
         Returns:
             ``(B, 5, z, y, x)`` on ``settings.output_grid``.
         """
-        return self.volume(self.lifted(films, matrices))
+        return self.scores_and_silhouettes(films, matrices)[0]
 
-    def lifted(self, films: Tensor, matrices: Tensor) -> Tensor:
-        """The volume that the 3D network sees, ``(B, C, z, y, x)``."""
+    def scores_and_silhouettes(self, films: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
+        """What :meth:`forward` gives, and the silhouettes that it was worked out from.
+
+        Returns:
+            scores as of :meth:`forward`, and ``(B, 2, 4, rows / 2, columns / 2)`` logits of the
+            bones' silhouettes (no channels where the settings have none).
+        """
+        if self.films is None:
+            silhouettes = films.new_zeros(*films.shape[:2], 0, *films.shape[2:])
+            return self.volume(self.lifted(films[:, :, None], matrices)), silhouettes
+        features, silhouettes = self.films(films)
+        images = torch.cat([features, silhouettes.sigmoid()], dim=2)
+        matrices = rescaled(matrices, films.shape[-1] / images.shape[-1])
+        return self.volume(self.lifted(images, matrices)), silhouettes
+
+    def lifted(self, images: Tensor, matrices: Tensor) -> Tensor:
+        """The volume that the 3D network sees.
+
+        Args:
+            images: ``(B, 2, C, rows, columns)``.
+            matrices: ``(B, 2, 3, 4)`` projections onto them.
+
+        Returns:
+            ``(B, 2·C, z, y, x)``.
+        """
         settings = self.settings
         if settings.lifting == "stack":
-            parallel = parallel_matrices(settings.film_spacing, settings.film_size, films)
-            matrices = parallel.expand(len(films), -1, -1, -1)
-        images = films[:, :, None]
-        if self.films is not None:
-            images = self.films(films)
-            matrices = rescaled(matrices, films.shape[-1] / images.shape[-1])
+            parallel = parallel_matrices(settings.film_spacing, settings.film_size, images)
+            matrices = parallel.expand(len(images), -1, -1, -1)
         volume = lift(images, matrices, settings.work_grid)
         return volume.contiguous(memory_format=torch.channels_last_3d)
 
@@ -193,12 +228,14 @@ def _voxel_shuffle(scores: Tensor, upscale: int) -> Tensor:
 
 
 class FilmEncoder(nn.Module):
-    """A 2D U-Net that turns each film into features at half its resolution.
+    """A 2D U-Net that turns each film into features, and silhouettes, at half its resolution.
 
     Frontal and lateral films share the weights but for the first layer, which knows the view.
     """
 
-    def __init__(self, base: int, features: int, norm_group: int = 1, levels: int = 5) -> None:
+    def __init__(
+        self, base: int, features: int, bones: int = 0, norm_group: int = 1, levels: int = 5
+    ) -> None:
         super().__init__()
         widths = [base * min(2**level, 8) for level in range(levels)]
         self.entry = nn.ModuleList(nn.Conv2d(1, base, 5, stride=2, padding=2) for _ in range(2))
@@ -210,10 +247,15 @@ class FilmEncoder(nn.Module):
             _pair(nn.Conv2d, coarse + fine, fine, norm_group)
             for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
         )
-        self.exit = nn.Conv2d(base, features, 1)
+        self.exit = nn.Conv2d(base, features + bones, 1)
+        self.features = features
 
-    def forward(self, films: Tensor) -> Tensor:
-        """``(B, 2, rows, columns)`` to ``(B, 2, features, rows / 2, columns / 2)``."""
+    def forward(self, films: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, 2, rows, columns)`` to features and logits of the bones' silhouettes.
+
+        Returns:
+            ``(B, 2, features, rows / 2, columns / 2)`` and ``(B, 2, bones, …)``.
+        """
         views = [entry(films[:, view, None]) for view, entry in enumerate(self.entry)]
         image = torch.stack(views, dim=1).flatten(0, 1)
         image = image.contiguous(memory_format=torch.channels_last)
@@ -226,4 +268,5 @@ class FilmEncoder(nn.Module):
             skip = skips.pop()
             image = F.interpolate(image, skip.shape[-2:], mode="bilinear", align_corners=False)
             image = block(torch.cat([image, skip], dim=1))
-        return self.exit(image).unflatten(0, films.shape[:2])
+        image = self.exit(image).unflatten(0, films.shape[:2])
+        return image[:, :, : self.features], image[:, :, self.features :]

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Radiograph, Sourced
 from XRayTo3DLib.reconstruction.outlines import Contours, Outlines, outlines_of
 from XRayTo3DLib.reconstruction.rendering import render_bones

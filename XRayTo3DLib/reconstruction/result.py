@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Radiograph, Side
 
 

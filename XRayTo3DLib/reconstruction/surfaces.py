@@ -9,9 +9,9 @@ from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
 
 from XRayTo3DLib.anatomy.bones import CLASS_COUNT, Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 MINIMUM_VOLUME_MM3 = 200.0
 """A smaller crumb is no bone: the part of a child's fibula in view has ten times as much."""

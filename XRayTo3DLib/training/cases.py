@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.grid import VolumeGrid
 from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.anatomy.tissue import (
     Tissues,
@@ -27,6 +26,7 @@ from XRayTo3DLib.anatomy.tissue import (
 )
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, view_geometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Side, View
 

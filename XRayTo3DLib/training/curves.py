@@ -36,18 +36,31 @@ def write_curves(log: Path, figure_path: Path) -> None:
     entries = read_log(log)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss_axes, dice_axes = figure.subplots(1, 2)
-    steps = np.array([entry["step"] for entry in entries])
-    loss = np.array([entry["cross_entropy"] for entry in entries])
-    window = min(_SMOOTHING, len(loss))
-    smooth = np.convolve(loss, np.full(window, 1.0 / window), mode="valid")
-    loss_axes.semilogy(steps[window - 1 :], smooth, color="0.3")
-    loss_axes.set(xlabel="step", ylabel=f"cross-entropy, mean of {window} steps")
-    for bone in Bone:
-        points = [(e["step"], e[f"dice_{bone.key}"]) for e in entries if f"dice_{bone.key}" in e]
-        if points:
-            dice_axes.plot(*zip(*points, strict=True), "o-", color=bone.style.rgb, label=bone.title)
+    for name, colour in (("silhouette_loss", "0.7"), ("cross_entropy", "0.2")):
+        steps, loss = _series(entries, name)
+        if len(loss):
+            window = min(_SMOOTHING, len(loss))
+            smooth = np.convolve(loss, np.full(window, 1.0 / window), mode="valid")
+            label = name.replace("_", " ")
+            loss_axes.semilogy(steps[window - 1 :], smooth, color=colour, label=label)
+    loss_axes.set(xlabel="step", ylabel=f"loss, mean of {_SMOOTHING} steps")
+    loss_axes.legend()
+    for name, style in (("silhouette", ":"), ("dice", "o-")):
+        for bone in Bone:
+            steps, dice = _series(entries, f"{name}_{bone.key}")
+            if len(dice):
+                what = "" if name == "dice" else ", silhouette"
+                label = f"{bone.title}{what}"
+                dice_axes.plot(steps, dice, style, ms=3, color=bone.style.rgb, label=label)
     dice_axes.set(xlabel="step", ylabel="validation Dice", ylim=(0, 1))
     if dice_axes.lines:
-        dice_axes.legend()
+        dice_axes.legend(fontsize="small")
     FigureCanvasAgg(figure)
     figure.savefig(figure_path, dpi=120, metadata={"Software": None})
+
+
+def _series(entries: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps at which a value was logged, and the values."""
+    points = [(entry["step"], entry[name]) for entry in entries if name in entry]
+    steps, values = np.array(points, dtype=float).reshape(-1, 2).T
+    return steps, values

@@ -12,8 +12,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from XRayTo3DLib.imaging.film import FilmSettings, normalise_film, simulate_film
+from XRayTo3DLib.imaging.grid import VolumeGrid
+from XRayTo3DLib.reconstruction.lifting import rescaled
+from XRayTo3DLib.reconstruction.losses import silhouettes
 from XRayTo3DLib.reconstruction.networks import NetworkSettings
-from XRayTo3DLib.training.cases import FILM_SPACING, Case
+from XRayTo3DLib.training.cases import FILM_SPACING, NETWORK_GRID, Case
+
+_SILHOUETTE_GRID = VolumeGrid.cube(64, NETWORK_GRID.spacing * NETWORK_GRID.shape[0])
+"""On which bones are projected to their silhouettes; finer would only take longer."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,15 @@ class Sample:
         matrices: ``(2, 3, 4)``.
         nearest: ``(z, y, x)`` int64 on the network's output grid.
         depth: ``(z, y, x)`` mm.
+        silhouettes: ``(2, 4, rows / 2, columns / 2)`` from 0 to 1, of each bone on each film;
+            no bones where the network does not ask for them.
     """
 
     films: Tensor
     matrices: Tensor
     nearest: Tensor
     depth: Tensor
+    silhouettes: Tensor
 
     def to(self, device: torch.device) -> Sample:
         """On another device."""
@@ -72,30 +81,73 @@ def truth_on(case: Case, size: int) -> tuple[Tensor, Tensor]:
     return nearest.long(), depth
 
 
-class TrainingSet(Dataset[Sample]):
-    """Endless draws from a bank: item ``i`` is the same whenever and wherever it is asked for.
+def silhouettes_of(case: Case, network: NetworkSettings) -> Tensor:
+    """``(2, 4, film_size / 2, film_size / 2)``; no bones where the network estimates none."""
+    size = network.film_size // 2
+    matrices = torch.from_numpy(case.matrices)
+    if not network.silhouettes:
+        return matrices.new_zeros(2, 0, size, size)
+    nearest, depth = truth_on(case, _SILHOUETTE_GRID.shape[0])
+    return silhouettes(nearest, depth, rescaled(matrices, 2), _SILHOUETTE_GRID, size, size)
 
-    Args:
-        paths: of the cases.
-        network: whose grids and films are made.
-        length: number of items (steps × batch).
-        seed: of the draws.
-        strength: of the films' randomisation.
-    """
+
+class _Draws:
+    """Endless draws from a bank: item ``i`` is the same whenever and wherever it is asked for."""
 
     def __init__(
-        self, paths: list[Path], network: NetworkSettings, length: int, seed: int, strength: float
+        self,
+        paths: list[Path],
+        network: NetworkSettings,
+        length: int,
+        seed: int,
+        strength: float,
+        ramp: int = 0,
     ) -> None:
+        """Say what to draw.
+
+        Args:
+            paths: of the cases.
+            network: whose grids and films are made.
+            length: number of items (steps × batch).
+            seed: of the draws.
+            strength: of the films' randomisation.
+            ramp: items over which that rises from half to its whole.
+        """
         self._paths, self._network, self._length = paths, network, length
-        self._seed, self._strength = seed, strength
+        self._seed, self._strength, self._ramp = seed, strength, ramp
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int) -> Sample:
+    def _draw(self, index: int) -> tuple[Case, Tensor]:
         epoch, place = divmod(index, len(self._paths))
         order = np.random.default_rng([self._seed, 1, epoch]).permutation(len(self._paths))
         case = Case.load(self._paths[order[place]])
-        films = films_of(case, [self._seed, 2, index], self._strength)
+        return case, films_of(case, [self._seed, 2, index], self._strength_at(index))
+
+    def _strength_at(self, index: int) -> float:
+        # Films that are hard from the first step on hamper learning (see docs/training.md).
+        risen = 1.0 if self._ramp == 0 else min(1.0, index / self._ramp)
+        return self._strength * (0.5 + 0.5 * risen)
+
+
+class TrainingSet(_Draws, Dataset[Sample]):
+    """What the whole network learns from."""
+
+    def __getitem__(self, index: int) -> Sample:
+        case, films = self._draw(index)
         nearest, depth = truth_on(case, self._network.size * self._network.upscale)
-        return Sample(films, torch.from_numpy(case.matrices), nearest, depth)
+        matrices = torch.from_numpy(case.matrices)
+        return Sample(films, matrices, nearest, depth, silhouettes_of(case, self._network))
+
+
+class SilhouetteSet(_Draws, Dataset[tuple[Tensor, Tensor]]):
+    """What the films' network learns from alone.
+
+    Each item is a pair: films ``(2, rows, columns)``, silhouettes ``(2, 4, rows / 2,
+    columns / 2)``.
+    """
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        case, films = self._draw(index)
+        return films, silhouettes_of(case, self._network)

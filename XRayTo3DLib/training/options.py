@@ -13,9 +13,10 @@ from XRayTo3DLib.training.settings import TrainingSettings
 PRESETS = {
     "paper": PAPER,
     "backproject": NetworkSettings(lifting="backproject", size=96, upscale=1, base=8),
-    "encode": NetworkSettings(),
+    "encode": NetworkSettings(film_features=8, silhouettes=True),
 }
-"""Networks by name: the paper's, the same on back-projected films, and lifted 2D features."""
+"""Networks by name: the paper's, the same on back-projected films, and lifted 2D features
+with silhouettes."""
 
 
 def settings_from(preset: str, pairs: list[str]) -> TrainingSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,24 @@ from torch.utils.data import DataLoader, Subset
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.knee import person_of
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
-from XRayTo3DLib.reconstruction.losses import reprojection_loss, surface_weighted_cross_entropy
-from XRayTo3DLib.reconstruction.networks import ReconstructionNetwork
+from XRayTo3DLib.reconstruction.losses import (
+    dice_loss,
+    reprojection_loss,
+    silhouette_loss,
+    surface_weighted_cross_entropy,
+)
+from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import save_weights, with_fast_layout
 from XRayTo3DLib.training.cases import Case
-from XRayTo3DLib.training.dataset import Sample, TrainingSet, collate, films_of, truth_on
+from XRayTo3DLib.training.dataset import (
+    Sample,
+    SilhouetteSet,
+    TrainingSet,
+    collate,
+    films_of,
+    silhouettes_of,
+    truth_on,
+)
 from XRayTo3DLib.training.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.pt"
@@ -72,57 +85,107 @@ class Trainer:
         self._average = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
         self._average.load_state_dict(self._network.state_dict())
         self._average.requires_grad_(False)
-        self._optimiser = torch.optim.AdamW(
-            self._network.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        )
+        films = self._network.films
+        groups = [
+            {"params": list(self._network.volume.parameters())},
+            {"params": [] if films is None else list(films.parameters())},
+        ]
+        self._optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self._done = 0
         if (folder / CHECKPOINT).is_file():
             self._resume(folder / CHECKPOINT)
 
     def run(self, report: Callable[[Step], None] | None = None) -> Path:
         """Train to the end (or on, after a stop); returns the checkpoint."""
-        settings = self._settings
-        total = settings.steps * settings.batch
-        samples = TrainingSet(
-            self._cases, settings.network, total, settings.seed, settings.film_strength
-        )
-        rest = Subset(samples, range(self._done * settings.batch, total))
-        loader = DataLoader(rest, settings.batch, num_workers=self._workers, collate_fn=collate)
         try:
-            self._learn(loader, report)
+            self._learn(self._silhouette_steps(), self._settings.film_stage, report)
+            self._learn(self._volume_steps(), self._settings.all_steps, report)
         except KeyboardInterrupt:
             self._save()
             raise
         return self._folder / CHECKPOINT
 
-    def _learn(self, loader: DataLoader[Sample], report: Callable[[Step], None] | None) -> None:
+    def _silhouette_steps(self) -> Iterator[dict[str, float]]:
+        settings = self._settings
+        length = settings.film_stage * settings.film_batch
+        ramp = settings.film_ramp * settings.film_batch
+        samples = SilhouetteSet(*self._draws(settings.seed + 1_000_000, length), ramp)
+        rest = Subset(samples, range(min(self._done * settings.film_batch, length), length))
+        for films, truth in DataLoader(rest, settings.film_batch, num_workers=self._workers):
+            yield self._silhouette_step(films.to(self._device), truth.to(self._device))
+
+    def _volume_steps(self) -> Iterator[dict[str, float]]:
+        settings = self._settings
+        length = settings.steps * settings.batch
+        ramp = max(0, settings.film_ramp - settings.film_stage) * settings.batch
+        samples = TrainingSet(*self._draws(settings.seed, length), ramp)
+        rest = Subset(samples, range((self._done - settings.film_stage) * settings.batch, length))
+        for sample in DataLoader(
+            rest, settings.batch, num_workers=self._workers, collate_fn=collate
+        ):
+            yield self._volume_step(sample.to(self._device))
+
+    def _draws(self, seed: int, length: int) -> tuple[list[Path], NetworkSettings, int, int, float]:
+        settings = self._settings
+        return self._cases, settings.network, length, seed, settings.film_strength
+
+    def _learn(
+        self, steps: Iterator[dict[str, float]], end: int, report: Callable[[Step], None] | None
+    ) -> None:
         settings = self._settings
         started, first = time.monotonic(), self._done
-        for sample in loader:
-            losses = self._step(sample.to(self._device))
+        for losses in steps:
             self._done += 1
             validation = None
-            if self._done % settings.validate_every == 0 or self._done == settings.steps:
+            if self._done % settings.validate_every == 0 or self._done == end:
                 validation = self.validate()
             elapsed = time.monotonic() - started
-            left = elapsed / (self._done - first) * (settings.steps - self._done)
+            left = elapsed / (self._done - first) * (end - self._done)
             self._log({"step": self._done, **losses, **(validation or {}), "elapsed": elapsed})
-            if self._done % settings.checkpoint_every == 0 or self._done == settings.steps:
+            if self._done % settings.checkpoint_every == 0 or self._done == end:
                 self._save()
             if report:
-                report(Step(self._done, settings.steps, losses["loss"], left, validation))
+                report(Step(self._done, end, losses["loss"], left, validation))
 
-    def _step(self, sample: Sample) -> dict[str, float]:
-        settings, device = self._settings, self._device
+    def _silhouette_step(self, films: Tensor, truth: Tensor) -> dict[str, float]:
+        settings = self._settings
+        assert self._network.films is not None  # as the settings have silhouettes
         self._network.train()
-        for group in self._optimiser.param_groups:
-            group["lr"] = settings.learning_rate * schedule(self._done, settings)
-        reduced = settings.precision == "bfloat16"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced):
-            scores = self._network(sample.films, sample.matrices)
-        scores = scores.float()
+        warm = min(1.0, (self._done + 1) / max(1, settings.warmup))
+        self._set_rates(0.0, settings.film_learning_rate * warm)
+        with self._precision():
+            _, outlined = self._network.films(films)
+        loss = silhouette_loss(outlined.float(), truth)
+        self._descend(loss)
+        return {"loss": float(loss.detach()), "silhouette_loss": float(loss.detach())}
+
+    def _volume_step(self, sample: Sample) -> dict[str, float]:
+        settings = self._settings
+        self._network.train()
+        done = self._done - settings.film_stage
+        self._set_rates(
+            settings.learning_rate * schedule(done, settings.warmup, settings.steps),
+            settings.film_learning_rate * schedule(done, 0, settings.steps),
+        )
+        with self._precision():
+            scores, outlined = self._network.scores_and_silhouettes(sample.films, sample.matrices)
+        loss, parts = self._losses(scores.float(), outlined.float(), sample)
+        self._descend(loss)
+        return {"loss": float(loss.detach()), **parts}
+
+    def _set_rates(self, volume: float, films: float) -> None:
+        for group, rate in zip(self._optimiser.param_groups, (volume, films), strict=True):
+            group["lr"] = rate
+
+    def _precision(self) -> torch.autocast:
+        reduced = self._settings.precision == "bfloat16"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=reduced)
+
+    def _losses(
+        self, scores: Tensor, outlined: Tensor, sample: Sample
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The weighted sum of the losses of a step, and each that is in it."""
+        settings = self._settings
         grid = settings.network.output_grid
         loss = entropy = surface_weighted_cross_entropy(
             scores,
@@ -133,21 +196,31 @@ class Trainer:
             settings.surface_width,
         )
         parts = {"cross_entropy": float(entropy.detach())}
-        if settings.ngcc_weight > 0 and self._done >= settings.ngcc_start:
+        if settings.dice_weight > 0:
+            overlap = dice_loss(scores, sample.nearest, sample.depth, grid.spacing)
+            loss = loss + settings.dice_weight * overlap
+            parts["dice_loss"] = float(overlap.detach())
+        if settings.silhouette_weight > 0 and settings.network.silhouettes:
+            seen = silhouette_loss(outlined, sample.silhouettes)
+            loss = loss + settings.silhouette_weight * seen
+            parts["silhouette_loss"] = float(seen.detach())
+        if settings.ngcc_weight > 0 and self._done - settings.film_stage >= settings.ngcc_start:
             projected = reprojection_loss(scores, sample.films, sample.matrices, grid)
-            loss = entropy + settings.ngcc_weight * projected
+            loss = loss + settings.ngcc_weight * projected
             parts["reprojection"] = float(projected.detach())
+        return loss, parts
+
+    def _descend(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise XRayTo3DError(
-                f"The loss is {float(loss)} at step {self._done}; "
+                f"The loss is {float(loss.detach())} at step {self._done}; "
                 "use a smaller --set learning_rate=…"
             )
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), settings.clip)
+        nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.clip)
         self._optimiser.step()
         self._update_average()
-        return {"loss": float(loss.detach()), **parts}
 
     def _update_average(self) -> None:
         # Early on a long memory would hold the random start.
@@ -160,22 +233,42 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean Dice per bone of the averaged network, one fixed film of each validation case."""
-        network = self._average.eval()
+        """Mean Dice per bone of the averaged network, one fixed film of each validation case.
+
+        Of the silhouettes while only they are learnt, else of the volumes.
+        """
+        self._average.eval()
         settings = self._settings
+        films_only = self._done <= settings.film_stage
         scores = []
         for number, path in enumerate(self._validation):
             case = Case.load(path)
             films = films_of(case, [settings.seed, 3, number], settings.film_strength)
-            matrices = torch.from_numpy(case.matrices)
-            output = network(films[None].to(self._device), matrices[None].to(self._device))
-            nearest, depth = truth_on(case, settings.network.size * settings.network.upscale)
-            truth = torch.where(depth > 0, nearest, 0)
-            scores.append(_dice(output[0].argmax(0).cpu(), truth))
+            films = films[None].to(self._device)
+            score = self._silhouette_dice if films_only else self._volume_dice
+            scores.append(score(case, films).cpu())
         if not scores:
             return {}
         mean = torch.stack(scores).nanmean(dim=0)
-        return {f"dice_{bone.key}": float(mean[bone - 1]) for bone in Bone}
+        name = "silhouette" if films_only else "dice"
+        return {f"{name}_{bone.key}": float(mean[bone - 1]) for bone in Bone}
+
+    def _silhouette_dice(self, case: Case, films: Tensor) -> Tensor:
+        assert self._average.films is not None
+        found = self._average.films(films)[1][0].cpu() > 0
+        truth = silhouettes_of(case, self._settings.network) > 0.5
+        return _dice(found.transpose(0, 1), truth.transpose(0, 1))
+
+    def _volume_dice(self, case: Case, films: Tensor) -> Tensor:
+        network = self._settings.network
+        matrices = torch.from_numpy(case.matrices)[None].to(self._device)
+        found = self._average(films, matrices)[0].argmax(0).cpu()
+        nearest, depth = truth_on(case, network.size * network.upscale)
+        truth = torch.where(depth > 0, nearest, 0)
+        return _dice(
+            torch.stack([found == bone for bone in Bone]),
+            torch.stack([truth == bone for bone in Bone]),
+        )
 
     def _log(self, entry: dict[str, Any]) -> None:
         with (self._folder / LOG).open("a", encoding="utf-8") as file:
@@ -206,11 +299,11 @@ class Trainer:
         self._done = state["step"]
 
 
-def schedule(step: int, settings: TrainingSettings) -> float:
+def schedule(step: int, warmup: int, steps: int) -> float:
     """Share of the highest learning rate at a step: linear warm-up, then half a cosine."""
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
@@ -264,10 +357,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputFileError(path, "is not a checkpoint of a training run.") from error
 
 
-def _dice(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Dice per bone, ``(4,)``; not a number where neither has the bone."""
-    values = []
-    for bone in Bone:
-        a, b = predicted == bone, truth == bone
-        values.append(2.0 * (a & b).sum() / (a.sum() + b.sum()))
-    return torch.stack(values)
+def _dice(found: Tensor, truth: Tensor) -> Tensor:
+    """Dice of each of ``(4, …)`` masks, ``(4,)``; not a number where both are empty."""
+    found, truth = found.flatten(1), truth.flatten(1)
+    return 2.0 * (found & truth).sum(dim=1) / (found.sum(dim=1) + truth.sum(dim=1))

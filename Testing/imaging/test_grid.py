@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from XRayTo3DLib.anatomy.grid import VolumeGrid
+from XRayTo3DLib.imaging.grid import VolumeGrid
 
 GRIDS = [
     VolumeGrid.cube(128, 160.0),
