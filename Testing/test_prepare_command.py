@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,7 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.distance import inside_mask
 from XRayTo3DLib.anatomy.knee import load_knees
 from XRayTo3DLib.anatomy.surface import Surface
-from XRayTo3DLib.cli import app
+from XRayTo3DLib.cli import INTERRUPTED, app
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.training.bank import list_cases
@@ -105,3 +110,115 @@ def test_bad_input_is_refused_and_nothing_is_written(
     with pytest.raises(XRayTo3DError, match=said):
         raise result.exception or AssertionError(result.output)
     assert not list(tmp_path.iterdir())
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes by path."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def command(scan: Path, output: Path, *options: object) -> list[str]:
+    words = ["prepare", scan / "ct.nii.gz", scan / "masks", "-o", output, "--person", "anna"]
+    return [*map(str, words), *map(str, options)]
+
+
+def prepared(scan: Path, output: Path, *options: object) -> None:
+    result = CliRunner().invoke(app, command(scan, output, *options))
+    if result.exception:
+        raise result.exception
+
+
+def test_side_takes_one_knee_of_two_and_the_other_can_be_added(scan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepared(scan, out, "--side", "left", "--views", 1)
+    first = content(out)
+    assert [path.name for path in list_cases(out)] == ["case_anna_left_000.npz"]
+    assert [knee.name for knee in load_knees(out / "bones")] == ["anna_left"]
+    prepared(scan, out, "--side", "right", "--views", 1)
+    second = content(out)
+    assert set(json.loads(second["bones/index.json"])) == {"anna_left", "anna_right"}
+    assert {name: second[name] for name in first if name != "bones/index.json"} == {
+        name: data for name, data in first.items() if name != "bones/index.json"
+    }
+    with pytest.raises(XRayTo3DError, match="out already holds anna_right"):
+        prepared(scan, out, "--side", "right", "--views", 1)
+    assert content(out) == second
+
+
+def test_a_side_that_was_not_scanned_is_refused(scan: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for bone in Bone:
+        image = sitk.ReadImage(str(scan / "masks" / _mask_name(bone)))
+        array = sitk.GetArrayFromImage(image)
+        # Columns grow to the patient's right: keep the left leg.
+        array[:, :, array.shape[2] // 2 :] = 0
+        kept = sitk.GetImageFromArray(array)
+        kept.CopyInformation(image)
+        sitk.WriteImage(kept, str(masks / f"{bone.key}_left.nii.gz"))
+    words = [scan / "ct.nii.gz", masks, "-o", tmp_path / "out", "--person", "anna"]
+    result = CliRunner().invoke(app, ["prepare", *map(str, words), "--side", "right"])
+    with pytest.raises(XRayTo3DError, match="masks: .* a left knee only; leave out --side right"):
+        raise result.exception or AssertionError(result.output)
+    assert not (tmp_path / "out").exists()
+
+
+def _mask_name(bone: Bone) -> str:
+    return "femur_left.nii.gz" if bone is Bone.FEMUR else f"{bone.key}.nii.gz"
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_an_output_that_is_a_file_is_refused_and_kept(
+    scan: Path, tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(XRayTo3DError, match="notes is not a folder; name another with --output"):
+        prepared(scan, tmp_path / "notes" / below)
+    assert content(tmp_path) == {"notes": b"mine"}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_an_index_that_is_none_is_refused_and_kept(scan: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "bones").mkdir()
+    (tmp_path / "bones" / "index.json").write_text(text)
+    with pytest.raises(XRayTo3DError, match=r"index\.json: is no index of bones"):
+        prepared(scan, tmp_path)
+    assert content(tmp_path) == {"bones/index.json": text.encode()}
+
+
+def test_a_case_of_that_name_is_not_overwritten(scan: Path, tmp_path: Path) -> None:
+    (tmp_path / "case_anna_left_007.npz").write_bytes(b"mine")
+    with pytest.raises(XRayTo3DError, match="already holds anna_left;"):
+        prepared(scan, tmp_path)
+    assert content(tmp_path) == {"case_anna_left_007.npz": b"mine"}
+
+
+def test_a_full_disk_is_said_and_leaves_the_folder_as_it_was(scan: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="file sizes are limited on POSIX only")
+    (tmp_path / "notes").write_text("mine")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(XRayTo3DError, match="cannot be written .*check --output"):
+            prepared(scan, tmp_path, "--side", "left", "--views", 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert content(tmp_path) == {"notes": b"mine"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+def test_ctrl_c_leaves_the_folder_as_it_was(scan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes").write_text("mine")
+    words = [sys.executable, "-m", "XRayTo3DLib.cli", *command(scan, out, "--views", 500)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as run:
+        while not list(out.glob(".*/case_*.npz")):
+            assert run.poll() is None, run.communicate()[1]
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == INTERRUPTED
+    assert "Traceback" not in said
+    assert {path.name for path in tmp_path.rglob("*")} == {"out", "notes"}

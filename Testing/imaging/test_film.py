@@ -13,18 +13,16 @@ from scipy import ndimage
 from skimage.exposure import rescale_intensity
 
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.imaging.film import (
-    Collimation,
-    FilmSettings,
-    Marker,
-    detector_signal,
-    drr,
-    gaussian_blur,
-    normalise_film,
-    simulate_film,
-    tone_curve,
-)
+from XRayTo3DLib.imaging.blur import gaussian_blur
+from XRayTo3DLib.imaging.collimation import Collimation
+from XRayTo3DLib.imaging.detector_signal import detector_signal
+from XRayTo3DLib.imaging.drr import drr
+from XRayTo3DLib.imaging.film import simulate_film
+from XRayTo3DLib.imaging.film_settings import FilmSettings
+from XRayTo3DLib.imaging.lead_marker import Marker
 from XRayTo3DLib.imaging.materials import Material, linear_attenuation
+from XRayTo3DLib.imaging.normalisation import normalise_film
+from XRayTo3DLib.imaging.tone import tone_curve
 
 SPACING = 1.5
 

@@ -22,7 +22,11 @@ def prepare(
         typer.Option(help="Value of a bone in the label map, as femur=1; may be repeated."),
     ] = None,
     side: Annotated[
-        str | None, typer.Option(help="left or right, where the files do not say it.")
+        str | None,
+        typer.Option(
+            help="left or right: the only knee to take from a scan of two; of a scan of one, which "
+            "it is where the files do not say it."
+        ),
     ] = None,
     views: Annotated[
         int, typer.Option(min=1, help="Cases per knee, each with another X-ray machine.")
@@ -36,19 +40,22 @@ def prepare(
     """
     from XRayTo3DLib.anatomy.labelled_ct import read_volume
     from XRayTo3DLib.imaging.radiograph import Side
+    from XRayTo3DLib.progress import ShellProgress
     from XRayTo3DLib.training.prepare import label_values, prepare_ct
 
     if side is not None and side not in {s.value for s in Side}:
         raise typer.BadParameter(f"{side!r} is neither left nor right.", param_hint="--side")
-    made = prepare_ct(
-        read_volume(ct),
-        labels,
-        output,
-        person=person,
-        labels=label_values(label or []),
-        side=Side(side) if side else None,
-        views=views,
-        seed=seed,
-    )
+    with ShellProgress() as progress:
+        made = prepare_ct(
+            read_volume(ct),
+            labels,
+            output,
+            person=person,
+            labels=label_values(label or []),
+            side=Side(side) if side else None,
+            views=views,
+            seed=seed,
+            progress=progress,
+        )
     for name, count in made.items():
         typer.echo(f"{name}: {count} cases in {output}, surfaces in {output / 'bones' / name}")

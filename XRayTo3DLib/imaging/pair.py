@@ -10,13 +10,14 @@ import numpy as np
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.imaging.reading import read_radiograph
+from XRayTo3DLib.imaging.stated_film import StatedFilm
 
 _SUSPICIOUS_RATIO = 3.0
 
 
 def read_pair(
-    ap: str | Path,
-    lateral: str | Path,
+    ap: str | Path | StatedFilm,
+    lateral: str | Path | StatedFilm,
     *,
     side: Side | None = None,
     spacing: float | tuple[float, float] | None = None,
@@ -29,7 +30,7 @@ def read_pair(
     """Read both films of a knee; where only one says which knee it is, the other is that too.
 
     Args:
-        ap: the frontal film (its header may say AP or PA).
+        ap: the frontal film (its header may say AP or PA): a file, or what another program read.
         lateral: the lateral film.
         side: the user's word which knee it is.
         spacing: mm between pixels at the detector of both, one number or (row, column).
@@ -47,7 +48,7 @@ def read_pair(
     """
 
     def read(
-        path: str | Path, view: View, flip: bool, known: Sourced[Side] | None = None
+        path: str | Path | StatedFilm, view: View, flip: bool, known: Sourced[Side] | None = None
     ) -> Radiograph:
         return read_radiograph(
             path,

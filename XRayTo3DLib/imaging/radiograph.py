@@ -33,6 +33,8 @@ class Origin(str, Enum):
     HEADER = "header"
     USER = "user"
     ASSUMED = "assumed"
+    FOUND = "found"
+    """Estimated from the picture itself."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ _DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 
 
 def read_radiograph(
-    path: str | Path,
+    path: str | Path | StatedFilm,
     *,
     view: View | None = None,
     side: Side | None = None,
@@ -48,7 +49,7 @@ def read_radiograph(
     The kind of the file is told from its content, then from its name.
 
     Args:
-        path: the file.
+        path: the file; or what another program has read of it already.
         view: the user's word which view it is; beats the header.
         side: the user's word which knee it is; beats the header.
         spacing: mm between pixels at the detector, one number or (row, column) of the file.
@@ -66,8 +67,11 @@ def read_radiograph(
     Raises:
         InputFileError: the file cannot be used; one sentence that says why and what to do.
     """
-    path = Path(path)
-    stated = _stated(path, inverted)
+    if isinstance(path, StatedFilm):
+        stated, file, path = _with_polarity(path, inverted), None, Path(path.name)
+    else:
+        file = path = Path(path)
+        stated = _stated(path, inverted)
     warnings = list(stated.warnings)
     chosen_view = _chosen_view(path, stated, view, fallback_view)
     chosen_side = _chosen_side(path, stated, side, fallback_side, warnings)
@@ -87,7 +91,7 @@ def read_radiograph(
         side=chosen_side,
         orientation=orientation,
         inverted=stated.inverted,
-        path=path,
+        path=file,
         warnings=(*warnings, *scale.warnings),
         study=stated.study,
     )
@@ -100,6 +104,13 @@ def _stated(path: Path, inverted: bool | None) -> StatedFilm:
     except OSError as error:
         reason = error.strerror or "an error of the file system"
         raise InputFileError(path, f"cannot be opened ({reason}); check the path.") from error
+
+
+def _with_polarity(stated: StatedFilm, inverted: bool | None) -> StatedFilm:
+    if inverted is None or inverted == stated.inverted.value:
+        return stated
+    said = Sourced(inverted, Origin.USER, "the user's word")
+    return replace(stated, pixels=-stated.pixels, inverted=said)
 
 
 def _by_content(path: Path, inverted: bool | None) -> StatedFilm:

@@ -44,6 +44,7 @@ class StatedFilm:
         side: left or right, if it says so.
         orientation: what rows and columns run towards (DICOM letters), if it says so.
         study: what tells whether two films belong together.
+        name: for sentences to the user, where there is no file that has one.
         warnings: sentences for the user.
     """
 
@@ -54,4 +55,5 @@ class StatedFilm:
     side: Sourced[Side] | None = None
     orientation: Sourced[tuple[str, str]] | None = None
     study: Study = Study()
+    name: str = "the film"
     warnings: tuple[str, ...] = field(default=())

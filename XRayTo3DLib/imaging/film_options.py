@@ -1,4 +1,4 @@
-"""The two films of a command line, some facts of which may be given for one film only."""
+"""Two films as a user gives them: some facts are said of both, some of one film only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from XRayTo3DLib.imaging.pair import check_pair, read_pair
 from XRayTo3DLib.imaging.radiograph import Radiograph, Side
 from XRayTo3DLib.imaging.reading import read_radiograph
+from XRayTo3DLib.imaging.stated_film import StatedFilm
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class FilmOptions:
     """What the user said about one film; None where nothing.
 
     Attributes:
-        path: the file.
+        path: the file, or what another program has read of it.
         flip: it is shown mirrored.
         inverted: whether bone is dark in the file.
         spacing: mm between pixels at the detector.
@@ -24,7 +25,7 @@ class FilmOptions:
         sod: source–object distance, mm.
     """
 
-    path: Path
+    path: Path | StatedFilm
     flip: bool = False
     inverted: bool | None = None
     spacing: float | None = None
