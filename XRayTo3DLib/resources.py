@@ -6,6 +6,9 @@ from pathlib import Path
 
 from XRayTo3DLib.errors import XRayTo3DError
 
+SHIPPED = "knee-encode64"
+"""Name of the weights that reconstructions use unless told otherwise."""
+
 _LIBRARY = Path(__file__).resolve().parent
 
 # In a checkout and in a built Slicer extension Resources stands beside the library; in an
@@ -28,3 +31,8 @@ def resource_path(*parts: str) -> Path:
             return path
     name = "/".join(("Resources", *parts))
     raise XRayTo3DError(f"{name} is missing from this installation; install XRayTo3D again.")
+
+
+def shipped_weights() -> Path:
+    """The file of the weights that come with the program."""
+    return resource_path("Models", f"{SHIPPED}.safetensors")

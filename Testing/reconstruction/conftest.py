@@ -9,6 +9,7 @@ import pytest
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
+from XRayTo3DLib.imaging.centres import stated_centres
 from XRayTo3DLib.imaging.geometry import ViewGeometry, geometry_of
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
@@ -88,6 +89,7 @@ def knee(toy_knee: dict[Bone, Surface]) -> Reconstruction:
         frontal=frontal,
         lateral=lateral,
         geometry=geometry,
+        centres=stated_centres(frontal, lateral),
         model=ModelIdentity("knee-test", "0f" * 32, "CC BY-NC-SA 4.0"),
         seconds={"network": 1.25, "surfaces": 0.5},
         warnings=("The lateral film is cut at the back.",),

@@ -116,6 +116,7 @@ def test_options_reach_films_and_reconstruction(call: Callable[..., int], known:
         "angle": 85,
         "ap_centre": (60, 55.5),
         "lateral_centre": None,
+        "find_joint": True,
         "weights": Path("mine.safetensors"),
     }
 

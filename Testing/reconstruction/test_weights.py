@@ -10,7 +10,8 @@ import torch
 
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
-from XRayTo3DLib.reconstruction.weights import load_model, save_weights, shipped_weights
+from XRayTo3DLib.reconstruction.weights import load_model, save_weights
+from XRayTo3DLib.resources import shipped_weights
 
 SETTINGS = NetworkSettings(lifting="backproject", size=8, upscale=1, base=4, levels=2)
 

@@ -62,7 +62,8 @@ def _polarity_option(film: str) -> Any:
 def _centre_option(film: str) -> Any:
     return typer.Option(
         f"--{film.lower()}-centre",
-        help=f"Middle of the joint on the upright {film} film, pixels (default: of the film).",
+        help=f"Middle of the joint on the upright {film} film, pixels (default: of the film, or "
+        "where the joint is found).",
         metavar="ROW,COL",
         parser=parse_pixel,
         rich_help_panel=_PLACE,
@@ -130,14 +131,23 @@ def reconstruct(
     lateral_bone_dark: Annotated[bool | None, _polarity_option("lateral")] = None,
     ap_centre: Annotated[Any, _centre_option("AP")] = None,
     lateral_centre: Annotated[Any, _centre_option("lateral")] = None,
+    find_joint: Annotated[
+        bool,
+        typer.Option(
+            "--find-joint/--no-find-joint",
+            help="Look for the joint on films whose centre is not given; not for films of a "
+            "calibrated machine.",
+            rich_help_panel=_PLACE,
+        ),
+    ] = True,
 ) -> None:
     """Reconstruct femur, tibia, patella and fibula from an AP and a lateral radiograph.
 
     Writes femur.stl, tibia.stl, patella.stl, fibula.stl, knee.seg.nrrd, overview.png and
     report.json. What the files do not say is assumed, and said. Not for clinical use.
     """
-    from XRayTo3DLib.commands.films import FilmOptions, read_films
     from XRayTo3DLib.commands.summary import print_summary
+    from XRayTo3DLib.imaging.film_options import FilmOptions, read_films
     from XRayTo3DLib.imaging.radiograph import Side
     from XRayTo3DLib.progress import ShellProgress, silent
     from XRayTo3DLib.reconstruction.outputs import REPORT_NAME, check_destination, write_outputs
@@ -163,6 +173,7 @@ def reconstruct(
             angle=angle,
             ap_centre=ap_centre,
             lateral_centre=lateral_centre,
+            find_joint=find_joint,
             weights=weights,
             progress=progress,
         )

@@ -10,7 +10,8 @@ import torch
 from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.anatomy.tissue import extended, make_tissues, material_paths
 from XRayTo3DLib.evaluation.gvxr_film import gvxr_film
-from XRayTo3DLib.imaging.film import FilmSettings, simulate_film
+from XRayTo3DLib.imaging.film import simulate_film
+from XRayTo3DLib.imaging.film_settings import FilmSettings
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry, view_geometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View

@@ -30,11 +30,13 @@ from numpy.typing import NDArray
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.centres import Centres, stated_centres
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, geometry_of
 from XRayTo3DLib.imaging.pair import check_pair, read_pair
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Progress, silent
+from XRayTo3DLib.reconstruction.centring import find_centres
 from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.reconstruction.standard_film import standard_film
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
@@ -54,6 +56,7 @@ def reconstruct(
     angle: float = 90.0,
     ap_centre: tuple[float, float] | None = None,
     lateral_centre: tuple[float, float] | None = None,
+    find_joint: bool = True,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
@@ -69,9 +72,12 @@ def reconstruct(
         sid: source–image distance, mm, for both; needed for arrays.
         sod: source–object distance, mm, for both; needed for arrays.
         angle: degrees between the views.
-        ap_centre: pixel (row, column) of the middle of the joint on the upright frontal film; the
-            middle of the film by default.
+        ap_centre: pixel (row, column) of the middle of the joint on the upright frontal film;
+            unless given, the middle of the film, or where the joint is found.
         lateral_centre: the same on the lateral.
+        find_joint: whether the joint is looked for on films on which nobody says where it is; it
+            is moved to where it is found only if it is well off the middle, or higher on one film
+            than on the other. False where the geometry is known, as of a calibrated machine.
         weights: a weights file; those shipped by default.
         device: where the network runs.
         progress: told of every stage; may raise to cancel.
@@ -85,11 +91,14 @@ def reconstruct(
     clock = _Stages(progress)
     with clock("Reading"):
         frontal, sagittal = _as_pair(ap, lateral, side, spacing, sid, sod)
-        geometry = geometry_of(
-            frontal, sagittal, angle=angle, ap_centre=ap_centre, lateral_centre=lateral_centre
-        )
+        centres = stated_centres(frontal, sagittal, ap_centre, lateral_centre)
+        geometry = _geometry(frontal, sagittal, angle, centres)
     with clock("Loading the network"):
         model = load_model(weights)
+    if find_joint:
+        with clock("Finding the joint"):
+            centres = find_centres(model, frontal, sagittal, geometry, centres)
+            geometry = _geometry(frontal, sagittal, angle, centres)
     chosen = frontal.side.value
     with clock("Films"):
         films, matrices = standard_films(frontal, sagittal, geometry, model)
@@ -108,9 +117,22 @@ def reconstruct(
         frontal=frontal,
         lateral=sagittal,
         geometry=geometry,
+        centres=centres,
         model=model.identity,
         seconds=clock.seconds,
-        warnings=tuple(_missing(surfaces)),
+        warnings=(*centres.warnings, *_missing(surfaces)),
+    )
+
+
+def _geometry(
+    frontal: Radiograph, lateral: Radiograph, angle: float, centres: Centres
+) -> BiplanarGeometry:
+    return geometry_of(
+        frontal,
+        lateral,
+        angle=angle,
+        ap_centre=centres.frontal.value,
+        lateral_centre=centres.lateral.value,
     )
 
 

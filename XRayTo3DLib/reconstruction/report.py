@@ -10,6 +10,7 @@ import numpy as np
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
+from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Radiograph, Sourced
 from XRayTo3DLib.reconstruction.outlines import Outlines, agreement, outlines_of
@@ -52,8 +53,14 @@ def build_report(
             "voxel_mm": reconstruction.grid.spacing,
         },
         "views": {
-            "frontal": _view(reconstruction.frontal, reconstruction.geometry.frontal),
-            "lateral": _view(reconstruction.lateral, reconstruction.geometry.lateral),
+            name: _view(film, view, centre)
+            for name, film, view, centre in zip(
+                ("frontal", "lateral"),
+                (reconstruction.frontal, reconstruction.lateral),
+                reconstruction.geometry.views,
+                (reconstruction.centres.frontal, reconstruction.centres.lateral),
+                strict=True,
+            )
         },
         "angle_between_views_degrees": round(reconstruction.geometry.angle, _DECIMALS),
         "bones": _bones(reconstruction, outlines),
@@ -101,7 +108,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _view(film: Radiograph, view: ViewGeometry) -> dict[str, Any]:
+def _view(film: Radiograph, view: ViewGeometry, centre: Sourced[Pixel]) -> dict[str, Any]:
     return {
         "file": film.path.name if film.path else None,
         "size_pixels": {"rows": film.pixels.shape[0], "columns": film.pixels.shape[1]},
@@ -113,6 +120,7 @@ def _view(film: Radiograph, view: ViewGeometry) -> dict[str, Any]:
         "magnification": round(film.magnification, _DECIMALS),
         "orientation_in_file": _sourced(film.orientation, list(film.orientation.value)),
         "bone_dark_in_file": _sourced(film.inverted, film.inverted.value),
+        "joint_pixel": _sourced(centre, _rounded(np.array(centre.value))),
         "geometry_ras_mm": {
             "source": _rounded(view.source),
             "first_pixel": _rounded(view.first_pixel),

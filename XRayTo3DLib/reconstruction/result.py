@@ -8,6 +8,7 @@ import numpy as np
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
+from XRayTo3DLib.imaging.centres import Centres
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Radiograph, Side
@@ -41,6 +42,7 @@ class Reconstruction:
         frontal: the frontal film.
         lateral: the lateral film.
         geometry: where the sources and detectors of the two films stood.
+        centres: where the middle of the joint is on each film, and who says so.
         model: the weights.
         seconds: wall time of each stage, in the order they ran.
         warnings: sentences for the user.
@@ -53,6 +55,7 @@ class Reconstruction:
     frontal: Radiograph
     lateral: Radiograph
     geometry: BiplanarGeometry
+    centres: Centres
     model: ModelIdentity
     seconds: dict[str, float]
     warnings: tuple[str, ...] = ()

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from XRayTo3DLib.imaging.film import normalise_film
 from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.imaging.normalisation import normalise_film
 
 
 def standard_film(pixels: np.ndarray, view: ViewGeometry, spacing: float, size: int) -> Tensor:

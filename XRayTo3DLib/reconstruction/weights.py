@@ -16,10 +16,7 @@ from safetensors.torch import save_file
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.result import ModelIdentity
-from XRayTo3DLib.resources import resource_path
-
-SHIPPED = "knee-encode64"
-"""Name of the weights that reconstructions use unless told otherwise."""
+from XRayTo3DLib.resources import shipped_weights
 
 LICENCE = "CC BY-NC-SA 4.0"
 
@@ -61,11 +58,6 @@ def save_weights(
     # One entry only: safetensors writes several in no fixed order.
     save_file(tensors, unfinished, {_KEY: json.dumps(description, sort_keys=True)})
     unfinished.replace(path)
-
-
-def shipped_weights() -> Path:
-    """The file of the weights that come with the program."""
-    return resource_path("Models", f"{SHIPPED}.safetensors")
 
 
 def load_model(path: str | Path | None = None) -> Model:

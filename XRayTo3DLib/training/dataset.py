@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from XRayTo3DLib.imaging.film import FilmSettings, normalise_film, simulate_film
+from XRayTo3DLib.imaging.film import simulate_film
+from XRayTo3DLib.imaging.film_settings import FilmSettings
 from XRayTo3DLib.imaging.grid import VolumeGrid
+from XRayTo3DLib.imaging.normalisation import normalise_film
 from XRayTo3DLib.reconstruction.lifting import rescaled
 from XRayTo3DLib.reconstruction.losses import silhouettes
 from XRayTo3DLib.reconstruction.networks import NetworkSettings
