@@ -258,6 +258,15 @@ def test_resampled_detector_lies_in_the_same_plane_and_runs_the_same_way(seed):
         assert one @ other == pytest.approx(np.linalg.norm(one) * np.linalg.norm(other))
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+def test_binned_pixels_are_the_means_of_their_own(factor):
+    geometry = random_view(1)
+    rows, columns = (size // factor for size in geometry.shape)
+    own = geometry.pixel_positions()[: rows * factor, : columns * factor]
+    means = own.reshape(rows, factor, columns, factor, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(geometry.binned(factor).pixel_positions(), means, atol=1e-9)
+
+
 def test_looking_makes_the_columns_square_to_the_ray():
     geometry = ViewGeometry.looking((0, -3.0, 0), (-1.0, -1.0, 0), **STAND)
     assert_same_view(geometry, view_geometry(View.AP, Side.RIGHT, **STAND))

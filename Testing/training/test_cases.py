@@ -46,6 +46,14 @@ def test_bone_voxels_are_lit_in_both_films(case: Case) -> None:
     assert (lit[0] & lit[1]).mean() < 0.5
 
 
+def test_silhouettes_are_where_the_films_show_bone(case: Case) -> None:
+    seen = case.silhouettes.max(axis=1) > 0.5
+    bone = case.paths[:, :2].sum(axis=1).reshape(2, 128, 2, 128, 2).mean(axis=(2, 4))
+    assert case.silhouettes.shape == (2, 4, 128, 128)
+    assert (bone[seen] > 1.0).mean() > 0.99
+    assert (seen[bone > 9.0]).mean() > 0.99
+
+
 def test_the_same_seed_gives_the_same_case(case: Case, toy_knee: dict[Bone, Surface]) -> None:
     knee = Knee("toy", "nobody", Side.RIGHT, toy_knee)
     again = make_case(knee, 3, GeometryVariation.exact())
@@ -61,6 +69,7 @@ def test_round_trip(case: Case, tmp_path: Path) -> None:
     near = np.abs(case.depth) < 6.0
     np.testing.assert_allclose(loaded.depth[near], case.depth[near], atol=0.026)
     np.testing.assert_allclose(loaded.paths, case.paths, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(loaded.silhouettes, case.silhouettes, atol=0.5 / 255 + 1e-6)
     assert path.stat().st_size < 2e6
 
 

@@ -56,9 +56,14 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             depth.astype(np.float32),
             np.stack([[disc, disc, 80 - disc, 40 + 0 * disc]] * 2).astype(np.float32),
             projection_matrices(views),
+            np.stack([[_halved(disc / 8.0), *[np.zeros((128, 128))] * 3]] * 2),
         ).save(path)
         paths.append(path)
     return paths
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    return image.clip(0, 1).reshape(128, 2, 128, 2).mean(axis=(1, 3))
 
 
 def trained(folder: Path, cases: list[Path], settings: TrainingSettings = SETTINGS) -> dict:

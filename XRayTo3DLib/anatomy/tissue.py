@@ -204,3 +204,15 @@ def material_paths(tissues: Tissues, view: ViewGeometry) -> torch.Tensor:
     bone = project(tissues.bone, tissues.bone_grid, view)
     soft = project(tissues.soft, tissues.soft_grid, view)
     return torch.cat([bone, soft])
+
+
+def bone_silhouettes(tissues: Tissues, view: ViewGeometry, whole: float = 8.0) -> torch.Tensor:
+    """Each bone's silhouette, ``(4, rows, columns)`` from 0 to 1, in label order.
+
+    Args:
+        tissues: with the bones.
+        view: source and detector.
+        whole: mm of bone along a ray that count as bone; less counts in proportion.
+    """
+    share = torch.from_numpy(_occupancy(tissues.depth, tissues.bone_grid.spacing))
+    return project(share, tissues.bone_grid, view).div(whole).clamp(max=1.0)

@@ -25,7 +25,7 @@ def train(
         Path | None, typer.Option(help="Folder of cases of people held out.")
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="Network: paper (stacked films), backproject or encode.")
+        str, typer.Option(help="Network: paper (stacked films), chen, backproject or encode.")
     ] = "encode",
     set_: Annotated[
         list[str] | None,

@@ -173,6 +173,17 @@ class ViewGeometry:
             shape=(size, size),
         )
 
+    def binned(self, factor: int) -> ViewGeometry:
+        """The same detector with ``factor`` × ``factor`` of its pixels taken as one."""
+        inwards = (factor - 1) / 2 * (self.row_step + self.column_step)
+        return replace(
+            self,
+            first_pixel=self.first_pixel + inwards,
+            row_step=self.row_step * factor,
+            column_step=self.column_step * factor,
+            shape=(self.shape[0] // factor, self.shape[1] // factor),
+        )
+
     def flipped_columns(self) -> ViewGeometry:
         """The same detector, its pixels counted from the other end of each row."""
         last = self.first_pixel + (self.shape[1] - 1) * self.column_step

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from XRayTo3DLib.anatomy.bones import CLASS_COUNT
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import line_integrals
 from XRayTo3DLib.reconstruction.lifting import pixel_rays, rescaled
@@ -93,37 +92,6 @@ def dice_loss(scores: Tensor, nearest: Tensor, depth: Tensor, spacing: float) ->
         both = found.sum(dim=(1, 2, 3)) + true.sum(dim=(1, 2, 3))
         losses.append(1.0 - (2.0 * common + 1.0) / (both + 1.0))
     return torch.stack(losses).mean()
-
-
-def silhouettes(
-    nearest: Tensor,
-    depth: Tensor,
-    matrices: Tensor,
-    grid: VolumeGrid,
-    rows: int,
-    columns: int,
-    whole: float = 8.0,
-) -> Tensor:
-    """Each bone's silhouette on both films, as truth for :func:`silhouette_loss`.
-
-    Args:
-        nearest: ``(z, y, x)`` int64, label of the bone with the nearest surface.
-        depth: ``(z, y, x)`` mm below that surface.
-        matrices: ``(2, 3, 4)`` projections onto the images.
-        grid: of the volumes.
-        rows: of the images.
-        columns: of the images.
-        whole: mm of bone along a ray that count as bone; less counts in proportion.
-
-    Returns:
-        ``(2, 4, rows, columns)`` from 0 to 1.
-    """
-    share = filled_share(depth, grid.spacing)
-    bones = torch.stack([share * (nearest == label) for label in range(1, CLASS_COUNT)])
-    lengths = [
-        line_integrals(bones, grid, *pixel_rays(matrix, rows, columns)) for matrix in matrices
-    ]
-    return torch.stack(lengths).reshape(2, -1, rows, columns).div(whole).clamp(max=1.0)
 
 
 def silhouette_loss(scores: Tensor, truth: Tensor) -> Tensor:

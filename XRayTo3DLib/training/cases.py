@@ -20,6 +20,7 @@ from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.anatomy.tissue import (
     Tissues,
     TissueVariation,
+    bone_silhouettes,
     extended,
     make_tissues,
     material_paths,
@@ -50,12 +51,14 @@ class Case:
         depth: ``(z, y, x)`` float32, mm below that surface, positive inside, clipped.
         paths: ``(2, 4, rows, columns)`` float32, mm of each material, frontal and lateral.
         matrices: ``(2, 3, 4)`` float32, the projections as the geometry states them.
+        silhouettes: ``(2, 4, rows / 2, columns / 2)`` float32, 0 to 1, of each bone on the films.
     """
 
     nearest: np.ndarray
     depth: np.ndarray
     paths: np.ndarray
     matrices: np.ndarray
+    silhouettes: np.ndarray
 
     @property
     def labels(self) -> np.ndarray:
@@ -72,6 +75,7 @@ class Case:
             depth=depth,
             paths=self.paths.astype(np.float16),
             matrices=self.matrices,
+            silhouettes=np.round(self.silhouettes * 255).astype(np.uint8),
         )
 
     @classmethod
@@ -88,6 +92,7 @@ class Case:
                     depth=file["depth"].astype(np.float32) * _DEPTH_STEP,
                     paths=file["paths"].astype(np.float32),
                     matrices=file["matrices"],
+                    silhouettes=file["silhouettes"].astype(np.float32) / 255,
                 )
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise InputFileError(path, "is not a training case; generate it again.") from error
@@ -162,11 +167,13 @@ def case_from_tissues(tissues: Tissues, true: BiplanarGeometry, stated: Biplanar
     nearest = depth.argmax(axis=0)
     with torch.no_grad():
         paths = torch.stack([material_paths(tissues, view) for view in true.views])
+        silhouettes = torch.stack([bone_silhouettes(tissues, v.binned(2)) for v in true.views])
     return Case(
         nearest=(nearest + 1).astype(np.uint8),
         depth=np.take_along_axis(depth, nearest[None], axis=0)[0],
         paths=paths.numpy(),
         matrices=projection_matrices(stated.views),
+        silhouettes=silhouettes.numpy(),
     )
 
 

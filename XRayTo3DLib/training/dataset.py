@@ -13,15 +13,9 @@ from torch.utils.data import Dataset
 
 from XRayTo3DLib.imaging.film import simulate_film
 from XRayTo3DLib.imaging.film_settings import FilmSettings
-from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.normalisation import normalise_film
-from XRayTo3DLib.reconstruction.lifting import rescaled
-from XRayTo3DLib.reconstruction.losses import silhouettes
 from XRayTo3DLib.reconstruction.networks import NetworkSettings
-from XRayTo3DLib.training.cases import FILM_SPACING, NETWORK_GRID, Case
-
-_SILHOUETTE_GRID = VolumeGrid.cube(64, NETWORK_GRID.spacing * NETWORK_GRID.shape[0])
-"""On which bones are projected to their silhouettes; finer would only take longer."""
+from XRayTo3DLib.training.cases import FILM_SPACING, Case
 
 
 @dataclass(frozen=True)
@@ -31,8 +25,8 @@ class Sample:
     Attributes:
         films: ``(2, rows, columns)`` normalised.
         matrices: ``(2, 3, 4)``.
-        nearest: ``(z, y, x)`` int64 on the network's output grid.
-        depth: ``(z, y, x)`` mm.
+        nearest: ``(z, y, x)`` on the network's output grid; uint8 (on the way), then int64.
+        depth: ``(z, y, x)`` mm; float16 (on the way), then float32.
         silhouettes: ``(2, 4, rows / 2, columns / 2)`` from 0 to 1, of each bone on each film;
             no bones where the network does not ask for them.
     """
@@ -44,8 +38,15 @@ class Sample:
     silhouettes: Tensor
 
     def to(self, device: torch.device) -> Sample:
-        """On another device."""
-        return Sample(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        """On the device that computes, in the types that it computes in."""
+        films, matrices, nearest, depth, silhouettes = (
+            getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__
+        )
+        return Sample(films, matrices, nearest.long(), depth.float(), silhouettes)
+
+    def pin_memory(self) -> Sample:
+        """In memory from which a GPU copies by itself."""
+        return Sample(*(getattr(self, name).pin_memory() for name in self.__dataclass_fields__))
 
 
 def collate(samples: list[Sample]) -> Sample:
@@ -84,13 +85,8 @@ def truth_on(case: Case, size: int) -> tuple[Tensor, Tensor]:
 
 
 def silhouettes_of(case: Case, network: NetworkSettings) -> Tensor:
-    """``(2, 4, film_size / 2, film_size / 2)``; no bones where the network estimates none."""
-    size = network.film_size // 2
-    matrices = torch.from_numpy(case.matrices)
-    if not network.silhouettes:
-        return matrices.new_zeros(2, 0, size, size)
-    nearest, depth = truth_on(case, _SILHOUETTE_GRID.shape[0])
-    return silhouettes(nearest, depth, rescaled(matrices, 2), _SILHOUETTE_GRID, size, size)
+    """``(2, 4, rows / 2, columns / 2)``; no bones where the network estimates none."""
+    return torch.from_numpy(case.silhouettes)[:, : 4 if network.silhouettes else 0]
 
 
 class _Draws:
@@ -140,7 +136,8 @@ class TrainingSet(_Draws, Dataset[Sample]):
         case, films = self._draw(index)
         nearest, depth = truth_on(case, self._network.size * self._network.upscale)
         matrices = torch.from_numpy(case.matrices)
-        return Sample(films, matrices, nearest, depth, silhouettes_of(case, self._network))
+        silhouettes = silhouettes_of(case, self._network)
+        return Sample(films, matrices, nearest.to(torch.uint8), depth.half(), silhouettes)
 
 
 class SilhouetteSet(_Draws, Dataset[tuple[Tensor, Tensor]]):

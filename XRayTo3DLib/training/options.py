@@ -7,16 +7,17 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.reconstruction.networks import PAPER, NetworkSettings
+from XRayTo3DLib.reconstruction.networks import CHEN, PAPER, NetworkSettings
 from XRayTo3DLib.training.settings import TrainingSettings
 
 PRESETS = {
     "paper": PAPER,
+    "chen": CHEN,
     "backproject": NetworkSettings(lifting="backproject", size=96, upscale=1, base=8),
     "encode": NetworkSettings(film_features=8, silhouettes=True),
 }
-"""Networks by name: the paper's, the same on back-projected films, and lifted 2D features
-with silhouettes."""
+"""Networks by name: the paper's, its rival's, the paper's on back-projected films, and lifted
+2D features with silhouettes."""
 
 
 def settings_from(preset: str, pairs: list[str]) -> TrainingSettings:

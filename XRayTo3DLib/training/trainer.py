@@ -111,7 +111,7 @@ class Trainer:
         ramp = settings.film_ramp * settings.film_batch
         samples = SilhouetteSet(*self._draws(settings.seed + 1_000_000, length), ramp)
         rest = Subset(samples, range(min(self._done * settings.film_batch, length), length))
-        for films, truth in DataLoader(rest, settings.film_batch, num_workers=self._workers):
+        for films, truth in self._loader(rest, settings.film_batch):
             yield self._silhouette_step(films.to(self._device), truth.to(self._device))
 
     def _volume_steps(self) -> Iterator[dict[str, float]]:
@@ -120,10 +120,12 @@ class Trainer:
         ramp = max(0, settings.film_ramp - settings.film_stage) * settings.batch
         samples = TrainingSet(*self._draws(settings.seed, length), ramp)
         rest = Subset(samples, range((self._done - settings.film_stage) * settings.batch, length))
-        for sample in DataLoader(
-            rest, settings.batch, num_workers=self._workers, collate_fn=collate
-        ):
+        for sample in self._loader(rest, settings.batch, collate_fn=collate):
             yield self._volume_step(sample.to(self._device))
+
+    def _loader(self, samples: Subset, batch: int, **options: Any) -> DataLoader:
+        pinned = self._device.type == "cuda"
+        return DataLoader(samples, batch, num_workers=self._workers, pin_memory=pinned, **options)
 
     def _draws(self, seed: int, length: int) -> tuple[list[Path], NetworkSettings, int, int, float]:
         settings = self._settings
