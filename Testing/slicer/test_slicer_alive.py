@@ -51,7 +51,7 @@ def test_a_reconstruction_can_be_cancelled() -> None:
         return reconstruct(*films, progress=progress)
 
     with pytest.raises(Cancelled):
-        run_alive(job, lambda stage, _: stages.append(stage), lambda: "Films" in stages)
+        run_alive(job, lambda stage, _: stages.append(stage), lambda: "Network" in stages)
     assert "Surfaces" not in stages
 
 

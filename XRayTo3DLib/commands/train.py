@@ -55,10 +55,11 @@ def train(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from XRayTo3DLib.reconstruction.device import chosen_device
     from XRayTo3DLib.training.bank import describe_bank, list_cases
     from XRayTo3DLib.training.curves import write_curves
     from XRayTo3DLib.training.options import settings_from
-    from XRayTo3DLib.training.trainer import LOG, Step, Trainer, chosen_device, export_weights
+    from XRayTo3DLib.training.trainer import LOG, Step, Trainer, export_weights
 
     settings = settings_from(preset, set_ or [])
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))

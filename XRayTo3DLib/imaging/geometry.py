@@ -299,13 +299,20 @@ def geometry_of(
     turn = (angle - 90.0) * (1.0 if ap.side.value is Side.RIGHT else -1.0)
     if ap.view.value is View.PA:
         turn = -turn
-    frontal = _stated_geometry(ap, 0.0, ap_centre)
-    return BiplanarGeometry(frontal, _stated_geometry(lateral, turn, lateral_centre))
+    frontal = film_geometry(ap, 0.0, ap_centre)
+    return BiplanarGeometry(frontal, film_geometry(lateral, turn, lateral_centre))
 
 
-def _stated_geometry(
-    film: Radiograph, angle: float, centre: tuple[float, float] | None
+def film_geometry(
+    film: Radiograph, angle: float = 0.0, centre: tuple[float, float] | None = None
 ) -> ViewGeometry:
+    """The geometry that one radiograph states.
+
+    Args:
+        film: upright.
+        angle: degrees by which source and detector are turned about the patient's long axis.
+        centre: pixel (row, column) of the middle of the joint; the middle of the film by default.
+    """
     return view_geometry(
         film.view.value,
         film.side.value,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import find_contours
 
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
@@ -71,6 +70,9 @@ def outline(mask: np.ndarray) -> list[np.ndarray]:
     "Right" is as the picture is seen, rows running down. A contour is closed (first point = last)
     unless the mask touches the picture's border, which is no outline.
     """
+    # Slicer opens its panel, which draws outlines, before this package may have been installed.
+    from skimage.measure import find_contours
+
     return find_contours(mask.astype(np.float32), 0.5)
 
 

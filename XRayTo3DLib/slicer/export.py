@@ -23,6 +23,11 @@ from XRayTo3DLib.slicer.nodes import Node, Scene, array_of
 from XRayTo3DLib.slicer.outlines import Agreement
 from XRayTo3DLib.slicer.segments import segment_id, surfaces_of
 
+
+class FileThereError(XRayTo3DError):
+    """A file of that name is there, and nobody has allowed to replace it."""
+
+
 SURFACE_FORMATS = ("stl", "obj", "ply")
 SEGMENTATION_ENDINGS = (".seg.nrrd", ".nii.gz", ".nii")
 
@@ -72,7 +77,7 @@ def export_segmentation(segmentation: Node, path: str | Path, *, overwrite: bool
     def writer(target: Path) -> None:
         write(segmentation, target)
 
-    return _write_together(path.parent, {path.name: writer}, overwrite)[0]
+    return write_one(path, writer, overwrite=overwrite)
 
 
 def export_report(
@@ -95,7 +100,7 @@ def export_report(
     def writer(target: Path) -> None:
         target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
-    return _write_together(path.parent, {path.name: writer}, overwrite)[0]
+    return write_one(path, writer, overwrite=overwrite)
 
 
 def save_scene(scene: Scene, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -110,7 +115,21 @@ def save_scene(scene: Scene, path: str | Path, *, overwrite: bool = False) -> Pa
                 f"{path.name} could not be written; check the folder and the space left."
             )
 
-    return _write_together(path.parent, {path.name: writer}, overwrite)[0]
+    return write_one(path, writer, overwrite=overwrite)
+
+
+def write_one(path: Path, write: Callable[[Path], None], *, overwrite: bool = False) -> Path:
+    """Have a file written beside its place, then moved there: it is whole or not there.
+
+    Args:
+        path: its place.
+        write: called with where to write it.
+        overwrite: replace a file that is there.
+
+    Raises:
+        FileThereError: a file is there and may not be replaced.
+    """
+    return _write_together(path.parent, {path.name: write}, overwrite)[0]
 
 
 def _surface_writer(surface: Surface, frame: str) -> Callable[[Path], None]:
@@ -163,7 +182,7 @@ def _write_together(
     """Write all files beside their place first, then move them there."""
     for name in writers:
         if os.path.lexists(folder / name) and not overwrite:
-            raise XRayTo3DError(
+            raise FileThereError(
                 f"{folder / name} exists; choose another place or allow to replace it."
             )
     try:

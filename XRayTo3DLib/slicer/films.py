@@ -11,8 +11,9 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
+from XRayTo3DLib.imaging.restating import restated
 from XRayTo3DLib.slicer.nodes import PREFIX, Node, Scene, vtk_matrix
 
 _FACTS = PREFIX + "facts"
@@ -36,9 +37,15 @@ def add_film(scene: Scene, film: Radiograph, view: ViewGeometry, name: str) -> N
         name: of the node.
     """
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.CreateDefaultDisplayNodes()
+    show_film(node, film, view)
+    return node
+
+
+def show_film(node: Node, film: Radiograph, view: ViewGeometry) -> None:
+    """Make a node of :func:`add_film` show what a film has become."""
     node.SetAndObserveImageData(_image(film.pixels))
     place_film(node, view)
-    node.CreateDefaultDisplayNodes()
     low, high = np.percentile(film.pixels, _SHOWN)
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
@@ -46,7 +53,22 @@ def add_film(scene: Scene, film: Radiograph, view: ViewGeometry, name: str) -> N
     display.SetWindowLevelMinMax(float(low), float(max(high, low + 1e-6)))
     display.SetInterpolate(1)
     node.SetAttribute(_FACTS, json.dumps(_facts_as_json(film)))
-    return node
+
+
+def restate_film(node: Node, **said: Any) -> Radiograph:
+    """Correct what is known of a film, as :func:`~XRayTo3DLib.imaging.restating.restated` does.
+
+    Raises:
+        XRayTo3DError: what is said cannot be; the node is as it was.
+    """
+    film = restated(film_of(node), **said)
+    show_film(node, film, film_geometry(film))
+    return film
+
+
+def is_film(node: Node | None) -> bool:
+    """Whether :func:`add_film` made this node."""
+    return node is not None and bool(node.GetAttribute(_FACTS))
 
 
 def place_film(node: Node, view: ViewGeometry) -> None:

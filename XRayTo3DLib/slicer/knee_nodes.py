@@ -12,7 +12,7 @@ from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Side
 from XRayTo3DLib.reconstruction.report import build_report
 from XRayTo3DLib.reconstruction.result import Reconstruction
-from XRayTo3DLib.slicer.films import add_film, film_of
+from XRayTo3DLib.slicer.films import add_film, film_of, place_film
 from XRayTo3DLib.slicer.nodes import PREFIX, Node, Scene, all_or_nothing, nodes_of
 from XRayTo3DLib.slicer.segments import add_probability, add_segmentation
 
@@ -74,19 +74,31 @@ class KneeNodes:
         return json.loads(self.record.GetText())
 
 
-def show_knee(scene: Scene, reconstruction: Reconstruction, name: str = "Knee") -> KneeNodes:
+def show_knee(
+    scene: Scene,
+    reconstruction: Reconstruction,
+    name: str = "Knee",
+    films: tuple[Node, Node] | None = None,
+) -> KneeNodes:
     """Add films, bones and probability to a scene; all of them or, after an error, none.
 
     Args:
         scene: they are added to it.
         reconstruction: what to show.
         name: begins the names of the nodes.
+        films: frontal and lateral film of the scene that were reconstructed from; they are moved
+            to where the reconstruction says they stood. New ones are added if left out.
     """
     frontal, lateral = reconstruction.geometry.views
     with all_or_nothing(scene):
+        if films is None:
+            films = (
+                add_film(scene, reconstruction.frontal, frontal, f"{name} AP film"),
+                add_film(scene, reconstruction.lateral, lateral, f"{name} lateral film"),
+            )
         nodes = {
-            "frontal": add_film(scene, reconstruction.frontal, frontal, f"{name} AP film"),
-            "lateral": add_film(scene, reconstruction.lateral, lateral, f"{name} lateral film"),
+            "frontal": films[0],
+            "lateral": films[1],
             "segmentation": add_segmentation(scene, reconstruction, f"{name} bones"),
             "probability": add_probability(scene, reconstruction, f"{name} bone probability"),
         }
@@ -95,6 +107,9 @@ def show_knee(scene: Scene, reconstruction: Reconstruction, name: str = "Knee") 
         record.SetText(json.dumps(_stored(reconstruction)))
         for role, reference in _ROLES.items():
             record.SetNodeReferenceID(reference, nodes[role].GetID())
+    # Last, as it cannot fail: a failure before leaves films of the scene where they were.
+    place_film(films[0], frontal)
+    place_film(films[1], lateral)
     return KneeNodes(record, **nodes)
 
 
@@ -110,10 +125,18 @@ def knees_in(scene: Scene) -> list[KneeNodes]:
     return knees
 
 
-def remove_knee(scene: Scene, knee: KneeNodes) -> None:
-    """Take a knee out of the scene."""
+def remove_knee(scene: Scene, knee: KneeNodes, *, films: bool = True) -> None:
+    """Take a knee out of the scene.
+
+    Args:
+        scene: it is in.
+        knee: what to take.
+        films: whether the films go too.
+    """
+    kept = () if films else knee.films
     for node in (*knee.films, knee.segmentation, knee.probability, knee.record):
-        scene.RemoveNode(node)
+        if node not in kept:
+            scene.RemoveNode(node)
 
 
 def _stored(reconstruction: Reconstruction) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class LiveOutlines:
             return
         self._drawing = True
         try:
+            # Slicer tells of a correction before it has made the surface of it anew.
+            self._nodes.segmentation.GetSegmentation().CreateRepresentation("Closed surface", True)
             surfaces = surfaces_of(self._nodes.segmentation)
             films = [film_of(node) for node in self._nodes.films]
             views = self._nodes.geometry.views
@@ -116,6 +118,12 @@ def outline_models(scene: Scene) -> list[Node]:
     models.UnRegister(None)
     found = [models.GetItemAsObject(index) for index in range(models.GetNumberOfItems())]
     return [model for model in found if model.GetAttribute(_BONE)]
+
+
+def remove_outlines(scene: Scene) -> None:
+    """Take the outlines out of a scene."""
+    for model in outline_models(scene):
+        scene.RemoveNode(model)
 
 
 def _contours(surface: Surface | None, view: ViewGeometry) -> Contours:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.knee import person_of
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
+from XRayTo3DLib.reconstruction.device import chosen_device
 from XRayTo3DLib.reconstruction.losses import (
     dice_loss,
     reprojection_loss,
@@ -307,20 +308,6 @@ def schedule(step: int, warmup: int, steps: int) -> float:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-
-
-def chosen_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device.
-
-    Raises:
-        XRayTo3DError: another name, or a GPU that is not there.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise XRayTo3DError(f"--device is auto, cpu or cuda, not {name!r}.")
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise XRayTo3DError("There is no GPU that PyTorch can use; take --device cpu.")
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 def export_weights(checkpoint: Path, path: Path, bank: dict[str, Any]) -> None:

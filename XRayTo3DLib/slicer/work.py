@@ -1,0 +1,158 @@
+"""What the panel's buttons do to a scene: load, correct, exchange, reconstruct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.geometry import film_geometry
+from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
+from XRayTo3DLib.imaging.reading import read_radiograph
+from XRayTo3DLib.imaging.restating import taken_as
+from XRayTo3DLib.imaging.stated_film import StatedFilm
+from XRayTo3DLib.progress import Progress
+from XRayTo3DLib.resources import resource_path
+from XRayTo3DLib.slicer.alive import run_alive
+from XRayTo3DLib.slicer.films import add_film, film_of, is_film, restate_film, show_film
+from XRayTo3DLib.slicer.knee_nodes import KneeNodes, knees_in, remove_knee, show_knee
+from XRayTo3DLib.slicer.loaded_film import film_source
+from XRayTo3DLib.slicer.nodes import Node, Scene
+from XRayTo3DLib.slicer.outlines import remove_outlines
+from XRayTo3DLib.slicer.sample_films import SAMPLES
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a knee is reconstructed.
+
+    Attributes:
+        weights: file of weights; those shipped by default.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        find_joint: whether the joint is looked for on the films.
+    """
+
+    weights: Path | None = None
+    device: str = "auto"
+    find_joint: bool = True
+
+
+def load_film(scene: Scene, source: str | Path | StatedFilm, view: View) -> Node:
+    """Read a radiograph and add it to a scene.
+
+    Args:
+        scene: the film is added to it.
+        source: a file, or what another program has read of it.
+        view: AP or lateral, where the file does not say it.
+
+    Raises:
+        XRayTo3DError: it cannot be used, or its header says that it is the other view.
+    """
+    film = read_radiograph(source, fallback_view=view)
+    if (film.view.value is View.LATERAL) is not (view is View.LATERAL):
+        name = film.path.name if film.path else "The film"
+        raise XRayTo3DError(
+            f"{name} is a film of the {film.view.value.value} view ({film.view.note}); choose it "
+            f"as such, and another as the {view.value} film."
+        )
+    return add_film(scene, film, film_geometry(film), f"{view.value} film")
+
+
+def adopt_volume(scene: Scene, node: Node, view: View, database: Any = None) -> Node:
+    """A film from a volume that is loaded already; a film of this program is returned as it is."""
+    return node if is_film(node) else load_film(scene, film_source(node, database), view)
+
+
+def load_samples(scene: Scene) -> tuple[Node, Node]:
+    """The radiographs that come with the program, frontal and lateral."""
+    frontal, lateral = (
+        load_film(scene, resource_path("SampleData", name), view) for view, name in SAMPLES.items()
+    )
+    return frontal, lateral
+
+
+def agree_on_side(frontal: Node, lateral: Node) -> None:
+    """Where only one of two films says which knee it is, the other is that too."""
+    films = film_of(frontal), film_of(lateral)
+    assumed = [film.side.origin is Origin.ASSUMED for film in films]
+    if assumed[0] is assumed[1]:
+        return
+    node, known = (frontal, films[1]) if assumed[0] else (lateral, films[0])
+    film = restate_film(node, side=known.side.value)
+    note = f"from the other film: {known.side.note}"
+    told = replace(film, side=Sourced(known.side.value, known.side.origin, note))
+    show_film(node, told, film_geometry(told))
+
+
+def swap_films(frontal: Node | None, lateral: Node | None) -> tuple[Node | None, Node | None]:
+    """Take each film for the other; either may be missing.
+
+    Returns:
+        the new frontal and the new lateral film: the same nodes, exchanged.
+
+    Raises:
+        XRayTo3DError: a header says which film it is; nothing has been changed then.
+    """
+    given = ((frontal, View.LATERAL), (lateral, View.AP))
+    taken = [(node, taken_as(film_of(node), view)) for node, view in given if node is not None]
+    for node, film in taken:
+        show_film(node, film, film_geometry(film))
+        node.SetName(f"{film.view.value.value} film")
+    return lateral, frontal
+
+
+def set_side(films: list[Node], side: Side) -> None:
+    """Say which knee it is, of every film there is."""
+    for node in films:
+        restate_film(node, side=side)
+
+
+def reconstruct_films(
+    scene: Scene,
+    frontal: Node,
+    lateral: Node,
+    settings: Settings,
+    pump: Callable[[str, float], None],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> KneeNodes:
+    """Reconstruct a knee and show it in place of an earlier one of the same films.
+
+    An error or a cancel leaves the scene as it was.
+
+    Args:
+        scene: of the films.
+        frontal: film of :func:`load_film`.
+        lateral: likewise.
+        settings: how.
+        pump: keeps the window alive, see :func:`~XRayTo3DLib.slicer.alive.run_alive`.
+        cancelled: whether the user wants to stop.
+
+    Raises:
+        XRayTo3DError: the films cannot be used.
+        Cancelled: the user stopped it.
+    """
+    films = film_of(frontal), film_of(lateral)
+    reconstruction = run_alive(lambda tell: _reconstruct(*films, settings, tell), pump, cancelled)
+    earlier = [knee for knee in knees_in(scene) if set(knee.films) & {frontal, lateral}]
+    knee = show_knee(scene, reconstruction, films=(frontal, lateral))
+    for old in earlier:
+        remove_knee(scene, old, films=False)
+        remove_outlines(scene)
+    return knee
+
+
+def _reconstruct(ap: Radiograph, lateral: Radiograph, settings: Settings, tell: Progress) -> Any:
+    # torch may be missing until the user has agreed to install it.
+    from XRayTo3DLib.reconstruction.device import chosen_device
+    from XRayTo3DLib.reconstruction.reconstruct import reconstruct
+
+    return reconstruct(
+        ap,
+        lateral,
+        weights=settings.weights,
+        device=chosen_device(settings.device),
+        find_joint=settings.find_joint,
+        progress=tell,
+    )
