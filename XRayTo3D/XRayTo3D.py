@@ -544,6 +544,8 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.onFilmChosen(view)
         if self._parameterNode is None:
             return
+        if all(is_film(node) for node in self._bothFilms()):
+            work.agree_on_side(*self._bothFilms())
         self.ui.weightsPathLineEdit.currentPath = self._parameterNode.weights
         self.ui.folderPathLineEdit.currentPath = self._parameterNode.folder
         knee = self._knee()

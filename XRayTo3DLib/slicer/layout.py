@@ -72,7 +72,8 @@ def show_in_layout(knee: KneeNodes) -> None:
     _composite(scene, FREE).SetBackgroundVolumeID(knee.probability.GetID())
     # Films lie outside the bones: what the segments cut there is nothing, the outlines show it.
     display = knee.segmentation.GetDisplayNode()
-    bones = _singleton(scene, "vtkMRMLViewNode", BONES)
+    bones = bones_view(scene)
+    bones.SetBoxVisible(False)
     display.SetViewNodeIDs([slice_view(scene, FREE).GetID(), bones.GetID()])
 
 

@@ -15,6 +15,7 @@ from XRayTo3DLib.reconstruction.outlines import Contours, agreement
 from XRayTo3DLib.reconstruction.projected import outline, silhouette
 from XRayTo3DLib.slicer.films import film_of
 from XRayTo3DLib.slicer.knee_nodes import KneeNodes
+from XRayTo3DLib.slicer.layout import AP, LATERAL, bones_view, slice_view
 from XRayTo3DLib.slicer.nodes import PREFIX, Node, Scene
 from XRayTo3DLib.slicer.segments import segment_id, surfaces_of
 
@@ -164,4 +165,7 @@ def _model(nodes: KneeNodes, bone: Bone, number: int) -> Node:
     display.SetVisibility2D(True)
     display.SetSliceDisplayModeToProjection()
     display.SetSliceIntersectionThickness(2)
+    # A projection onto the other film would be lines without a meaning.
+    film_view = slice_view(scene, (AP, LATERAL)[number])
+    display.SetViewNodeIDs([film_view.GetID(), bones_view(scene).GetID()])
     return model
