@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from XRayTo3DLib.commands.demo import demo
 from XRayTo3DLib.commands.evaluate import evaluate
@@ -25,8 +26,20 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
 
+
+class _Commands(TyperGroup):
+    """Hands Ctrl-C on to :func:`main`: typer would end the program itself, without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Cancelled from None
+
+
 app = typer.Typer(
     name="xrayto3d",
+    cls=_Commands,
     help="Reconstruct the bones of the knee in 3D from an AP and a lateral radiograph. "
     "Not for clinical use.",
     no_args_is_help=True,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.deformation import SmoothField
@@ -40,6 +43,138 @@ def right(knees: list[Knee]) -> Knee:
 
 def vertices(knee: Knee) -> np.ndarray:
     return np.concatenate([knee.surfaces[bone].vertices for bone in Bone])
+
+
+@pytest.fixture(scope="module")
+def toy_right(toy_knee: dict[Bone, Surface]) -> Knee:
+    """A right knee of capsules about 1 mm apart, with vertices along their shafts."""
+    fine = {bone: subdivided(surface) for bone, surface in toy_knee.items()}
+    knee = Knee("anna_right", "anna", Side.RIGHT, fine)
+    knee = knee.transformed(translation(0, 0, 12), (Bone.TIBIA, Bone.FIBULA))
+    return knee.transformed(translation(0, -4, 0), (Bone.PATELLA,))
+
+
+@pytest.fixture(scope="module")
+def toys(toy_right: Knee) -> list[Knee]:
+    """Two people: that knee, and a left one that is larger by a tenth."""
+    larger = toy_right.mirrored().transformed(np.diag([1.1, 1.1, 1.1, 1.0]))
+    return [toy_right, replace(larger, name="berta_left", person="berta")]
+
+
+def translation(*step: float) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, 3] = step
+    return matrix
+
+
+def subdivided(surface: Surface) -> Surface:
+    """The same surface without edges longer than 9 mm, still closed."""
+    divide = vtk.vtkAdaptiveSubdivisionFilter()
+    divide.SetInputData(surface.to_vtk())
+    divide.SetMaximumEdgeLength(9.0)
+    divide.SetMaximumTriangleArea(1e9)
+    divide.SetMaximumNumberOfPasses(50)
+    divide.Update()
+    return Surface.from_vtk(divide.GetOutput())
+
+
+def share_inside(points: np.ndarray, surface: Surface) -> float:
+    """Share of RAS points ``(N, 3)`` that a closed surface encloses, as VTK sees it."""
+    cloud, positions = vtk.vtkPolyData(), vtk.vtkPoints()
+    positions.SetData(numpy_to_vtk(np.ascontiguousarray(points), deep=1))
+    cloud.SetPoints(positions)
+    select = vtk.vtkSelectEnclosedPoints()
+    select.SetInputData(cloud)
+    select.SetSurfaceData(surface.to_vtk())
+    select.Update()
+    chosen = select.GetOutput().GetPointData().GetArray("SelectedPoints")
+    return float(vtk_to_numpy(chosen).mean())
+
+
+def open_edges(surface: Surface) -> int:
+    """How many edges have not just two triangles, as VTK counts them."""
+    edges = vtk.vtkFeatureEdges()
+    edges.SetInputData(surface.to_vtk())
+    edges.FeatureEdgesOff()
+    edges.ManifoldEdgesOff()
+    edges.Update()
+    return edges.GetOutput().GetNumberOfCells()
+
+
+def lean(surface: Surface) -> float:
+    """Degrees about x by which a long bone's axis leans to the front at its upper end."""
+    points = surface.vertices - surface.vertices.mean(axis=0)
+    axis = np.linalg.svd(points, full_matrices=False)[2][0]
+    axis = axis * np.sign(axis[2])
+    return float(np.degrees(np.arctan2(axis[1], axis[2])))
+
+
+def test_toys_are_the_same_for_a_seed_and_differ_between_seeds(toys: list[Knee]) -> None:
+    generator = KneeGenerator(toys)
+    made = [generator(seed) for seed in (3, 4, 5)]
+    again = KneeGenerator(toys)(5)  # not asked for the others before
+    for bone in Bone:
+        shapes = [knee.surfaces[bone].vertices for knee in made]
+        np.testing.assert_array_equal(again.surfaces[bone].vertices, shapes[2])
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            assert np.abs(shapes[one] - shapes[other]).mean() > 0.5
+
+
+def test_toys_do_not_overlap(toys: list[Knee]) -> None:
+    """The same without the sliding of :func:`bend` puts up to 8 % of a bone inside another."""
+    generator = KneeGenerator(toys)
+    for seed in range(2, 7):
+        knee = generator(seed)
+        for bone in Bone:
+            for other in set(Bone) - {bone}:
+                share = share_inside(knee.surfaces[bone].vertices, knee.surfaces[other])
+                assert share < 0.001, (seed, bone, other)
+
+
+def test_toys_stay_closed_with_their_faces_outwards(toys: list[Knee]) -> None:
+    generator = KneeGenerator(toys)
+    for seed, base in ((0, 0), (1, 1)):
+        knee = generator(seed, base)
+        assert knee.side is Side.RIGHT
+        for bone, surface in knee.surfaces.items():
+            assert open_edges(surface) == 0
+            grown = surface.volume / toys[base].surfaces[bone].volume
+            assert 0.5 < grown < 2.0, bone
+
+
+def test_a_toy_is_bent_by_the_angle_that_is_asked(toy_right: Knee) -> None:
+    bent = bend(toy_right, JointPose(flexion=30.0, patella_follow=0.5), joint_gaps(toy_right))
+    assert lean(bent.surfaces[Bone.FEMUR]) == pytest.approx(0.0, abs=1e-6)
+    for bone in (Bone.TIBIA, Bone.FIBULA):
+        assert lean(bent.surfaces[bone]) == pytest.approx(30.0, abs=1e-3)
+    assert lean(bent.surfaces[Bone.PATELLA]) == pytest.approx(15.0, abs=1e-3)
+    ankle = bent.surfaces[Bone.TIBIA].vertices[:, 2].argmin()
+    assert bent.surfaces[Bone.TIBIA].vertices[ankle, 1] < -40
+
+
+def test_generated_flexion_bends_the_shin_within_its_range(toy_knee: dict[Bone, Surface]) -> None:
+    knee = Knee("anna_right", "anna", Side.RIGHT, toy_knee)
+    generator = KneeGenerator([knee], replace(KneeVariation.none(), flexion=40.0))
+    flexions = []
+    for seed in range(20):
+        surfaces = generator(seed).surfaces
+        thigh, shin, fibula = (lean(surfaces[b]) for b in (Bone.FEMUR, Bone.TIBIA, Bone.FIBULA))
+        assert fibula == pytest.approx(shin, abs=1e-3)
+        flexions.append(shin - thigh)
+    assert -0.08 * 40 <= min(flexions) < max(flexions) <= 0.92 * 40
+    # Beta(1, 2.5) has mean 1 / 3.5 and a standard deviation of 0.21: 40 · 0.21 / √20 is 1.9.
+    assert np.mean(flexions) == pytest.approx((1 / 3.5 - 0.08) * 40, abs=4.0)
+
+
+def test_a_left_toy_gives_what_its_mirror_image_gives(toy_right: Knee) -> None:
+    left = toy_right.mirrored()
+    from_left, from_right = (KneeGenerator([knee])(9) for knee in (left, toy_right))
+    assert from_left.side is from_right.side is Side.RIGHT
+    np.testing.assert_allclose(vertices(from_left), vertices(from_right), atol=1e-9)
+    # The fibula is on the outer side: the patient's right of a right knee.
+    for knee, outwards in ((from_left, 1), (left, -1)):
+        fibula, tibia = (knee.surfaces[b].vertices.mean(axis=0) for b in (Bone.FIBULA, Bone.TIBIA))
+        assert outwards * (fibula - tibia)[0] > 20
 
 
 def test_real_knees_stand_alike(knees: list[Knee]) -> None:
@@ -143,8 +278,6 @@ def test_smooth_field_has_the_amplitude_and_length_it_says() -> None:
 
 
 def test_a_sphere_is_measured_to_a_tenth_of_a_voxel() -> None:
-    import vtk
-
     source = vtk.vtkSphereSource()
     source.SetRadius(20.0)
     source.SetThetaResolution(160)

@@ -66,7 +66,7 @@ def film(view: View, side: Side, pixels: np.ndarray) -> Radiograph:
         side=Sourced(side, Origin.USER, "--side"),
         orientation=Sourced(("L", "F"), Origin.HEADER, "PatientOrientation (0020,0020)"),
         inverted=Sourced(False, Origin.HEADER, "PhotometricInterpretation (0028,0004)"),
-        path=Path("/home/someone/films") / f"{view.value}.dcm",
+        path=Path("films of someone") / f"{view.value}.dcm",
         warnings=(f"{view.value}.dcm: no pixel spacing.",),
     )
 

@@ -13,8 +13,9 @@ from XRayTo3DLib.imaging.geometry import geometry_of
 from XRayTo3DLib.imaging.pair import read_pair
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.reconstruction.reconstruct import reconstruct, standard_films
+from XRayTo3DLib.reconstruction.reconstruct import reconstruct
 from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.seeing import RightKnee
 from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.resources import resource_path
 
@@ -113,7 +114,7 @@ def test_standard_films_put_a_landmark_where_their_matrices_say(
 ) -> None:
     model = load_model()
     geometry = geometry_of(*films)
-    standard, matrices = standard_films(*films, geometry, model)
+    standard, matrices = RightKnee.of(*films, geometry, model.network.settings).inputs()
     assert standard.shape == (1, 2, 256, 256)
     point = np.array([12.0, -20.0, 31.0, 1.0])
     for view, matrix in zip(geometry.views, matrices[0].numpy(), strict=True):
@@ -129,7 +130,7 @@ def test_cancelling_stops_at_the_next_stage() -> None:
 
     def stop(stage: str, fraction: float) -> None:
         stages.append(stage)
-        if stage == "Films":
+        if stage == "Loading the network":
             raise Cancelled
 
     with pytest.raises(Cancelled):

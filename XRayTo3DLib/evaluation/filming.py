@@ -57,16 +57,18 @@ def film_knee(
     seed: int,
     strength: float = 1.0,
     voxel: float = 0.8,
+    stated: BiplanarGeometry | None = None,
 ) -> tuple[Radiograph, Radiograph]:
-    """A frontal and a lateral film with honest headers.
+    """A frontal and a lateral film.
 
     Args:
         knee: four bones, either side.
-        geometry: of the same side.
+        geometry: of the same side; where sources and detectors stand.
         simulator: who makes them.
         seed: of everything that is drawn.
         strength: of the randomisation of our own film.
         voxel: mm, of our own film's tissues.
+        stated: what the headers say; the truth by default.
     """
     if simulator is Simulator.GVXR:
         pictures = [gvxr_film(knee.surfaces, view, seed=seed) for view in geometry.views]
@@ -75,7 +77,7 @@ def film_knee(
     views = (View.AP, View.LATERAL)
     frontal, lateral = (
         _radiograph(picture, stand, view, knee.side)
-        for picture, stand, view in zip(pictures, geometry.views, views, strict=True)
+        for picture, stand, view in zip(pictures, (stated or geometry).views, views, strict=True)
     )
     return frontal, lateral
 

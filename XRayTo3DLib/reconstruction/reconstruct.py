@@ -33,12 +33,12 @@ from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.centres import Centres, stated_centres
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, geometry_of
 from XRayTo3DLib.imaging.pair import check_pair, read_pair
-from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.centring import find_centres
+from XRayTo3DLib.reconstruction.refining import refined
 from XRayTo3DLib.reconstruction.result import Reconstruction
-from XRayTo3DLib.reconstruction.standard_film import standard_film
+from XRayTo3DLib.reconstruction.seeing import RightKnee, see
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
 from XRayTo3DLib.reconstruction.weights import Model, load_model
 
@@ -57,6 +57,7 @@ def reconstruct(
     ap_centre: tuple[float, float] | None = None,
     lateral_centre: tuple[float, float] | None = None,
     find_joint: bool = True,
+    refine: bool = False,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
@@ -78,6 +79,8 @@ def reconstruct(
         find_joint: whether the joint is looked for on films on which nobody says where it is; it
             is moved to where it is found only if it is well off the middle, or higher on one film
             than on the other. False where the geometry is known, as of a calibrated machine.
+        refine: whether geometry and bones are corrected until the bones' outlines agree with both
+            films, see :mod:`XRayTo3DLib.reconstruction.refinement`; takes some seconds more.
         weights: a weights file; those shipped by default.
         device: where the network runs.
         progress: told of every stage; may raise to cancel.
@@ -99,26 +102,38 @@ def reconstruct(
         with clock("Finding the joint"):
             centres = find_centres(model, frontal, sagittal, geometry, centres)
             geometry = _geometry(frontal, sagittal, angle, centres)
-    chosen = frontal.side.value
-    with clock("Films"):
-        films, matrices = standard_films(frontal, sagittal, geometry, model)
-    with clock("Network"):
-        probabilities = predict(model, films, matrices, torch.device(device))
-        if chosen is Side.LEFT:
-            probabilities = np.ascontiguousarray(probabilities[..., ::-1])
+    where = torch.device(device)
+    knee = RightKnee.of(frontal, sagittal, geometry, model.network.settings)
     grid = model.network.settings.output_grid
+    with clock("Network"):
+        probabilities, silhouettes = see(model, knee, where)
     with clock("Surfaces"):
         surfaces = extract_surfaces(probabilities, grid)
+    fit = None
+    if refine and surfaces:
+        with clock("Refining"):
+            _needs_silhouettes(model)
+            better = refined(
+                model, knee, probabilities, surfaces, silhouettes, where, progress=progress
+            )
+            probabilities, surfaces, fit = better.probabilities, better.surfaces, better.fit
+            knee = replace(knee, geometry=better.geometry)
+            geometry = better.geometry
+    if frontal.side.value is Side.LEFT:
+        probabilities = np.ascontiguousarray(probabilities[..., ::-1])
+        surfaces = {bone: surface.mirrored() for bone, surface in surfaces.items()}
+        geometry = knee.geometry.mirrored()
     return Reconstruction(
         probabilities=probabilities,
         grid=grid,
         surfaces=surfaces,
-        side=chosen,
+        side=frontal.side.value,
         frontal=frontal,
         lateral=sagittal,
         geometry=geometry,
         centres=centres,
         model=model.identity,
+        fit=fit,
         seconds=clock.seconds,
         warnings=(*centres.warnings, *_missing(surfaces)),
     )
@@ -136,36 +151,12 @@ def _geometry(
     )
 
 
-def standard_films(
-    frontal: Radiograph, lateral: Radiograph, geometry: BiplanarGeometry, model: Model
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the network sees: films ``(1, 2, size, size)`` of a right knee, and their projections.
-
-    A left knee is turned into a right one here, and here only: its films are mirrored and the
-    mirrored geometry goes with them.
-    """
-    pictures = [frontal.pixels, lateral.pixels]
-    if frontal.side.value is Side.LEFT:
-        geometry = geometry.mirrored()
-        pictures = [picture[:, ::-1] for picture in pictures]
-    settings = model.network.settings
-    size, spacing = settings.film_size, settings.film_spacing
-    films = [
-        standard_film(picture, view, spacing, size)
-        for picture, view in zip(pictures, geometry.views, strict=True)
-    ]
-    targets = tuple(view.resampled(spacing, size) for view in geometry.views)
-    return torch.stack(films)[None], torch.from_numpy(projection_matrices(targets))[None]
-
-
-@torch.inference_mode()
-def predict(
-    model: Model, films: torch.Tensor, matrices: torch.Tensor, device: torch.device
-) -> np.ndarray:
-    """Class probabilities of one right knee, ``(5, z, y, x)`` float32."""
-    network = model.network.to(device)
-    scores = network(films.to(device), matrices.to(device))[0].float()
-    return scores.softmax(dim=0).cpu().numpy()
+def _needs_silhouettes(model: Model) -> None:
+    if not model.network.settings.silhouettes:
+        raise XRayTo3DError(
+            f"The weights {model.identity.name} estimate no silhouettes, by which a result is "
+            "refined; use others, or do without --refine."
+        )
 
 
 class _Stages:

@@ -38,7 +38,7 @@ def render_bones(
     Parallel projection on a neutral background. No display is needed.
 
     Args:
-        surfaces: RAS mm.
+        surfaces: RAS mm; one without triangles is left out.
         view: its rows and columns are those of the picture.
         size: pixels a side.
         span: mm a side.
@@ -77,6 +77,8 @@ def _drawn(
     """Colours ``(size, size, 3)`` and depth ``(size, size)`` in mm, infinite where nothing is."""
     colour, depth = np.zeros((size, size, 3)), np.full((size, size), np.inf)
     for bone, surface in sorted(surfaces.items()):
+        if len(surface.faces) == 0:
+            continue
         vertices, normals, faces = _with_normals(surface)
         place = (vertices - centre) @ axes.T
         position = place[:, :2] * (size / span) + (size - 1) / 2.0

@@ -14,7 +14,7 @@ from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Radiograph, Sourced
 from XRayTo3DLib.reconstruction.outlines import Outlines, agreement, outlines_of
-from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.result import Fit, Reconstruction
 
 NOT_FOR_CLINICAL_USE = "Not for clinical use"
 
@@ -64,6 +64,7 @@ def build_report(
         },
         "angle_between_views_degrees": round(reconstruction.geometry.angle, _DECIMALS),
         "bones": _bones(reconstruction, outlines),
+        "refinement": _fit(reconstruction.fit),
         "seconds": _seconds(reconstruction.seconds),
         "warnings": list(all_warnings(reconstruction)),
     }
@@ -153,6 +154,13 @@ def _bones(reconstruction: Reconstruction, outlines: Outlines) -> dict[str, Any]
             },
         }
     return facts
+
+
+def _fit(fit: Fit | None) -> dict[str, Any] | None:
+    if fit is None:
+        return None
+    before, after = (None if np.isnan(mm) else round(mm, 3) for mm in (fit.before, fit.after))
+    return {"outline_error_before_mm": before, "outline_error_mm": after, "stopped": fit.stopped}
 
 
 def _size(surface: Surface) -> dict[str, Any]:

@@ -30,6 +30,22 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How a refinement ended.
+
+    Attributes:
+        before: mean distance from the bones' outlines to the borders of the silhouettes that the
+            network sees on the films, mm at the isocentre, before it.
+        after: the same after it, never more.
+        stopped: why it ended, see :class:`XRayTo3DLib.reconstruction.refinement.Refinement`.
+    """
+
+    before: float
+    after: float
+    stopped: str
+
+
+@dataclass(frozen=True)
 class Reconstruction:
     """Four bones from two radiographs, in the patient's own frame (left stays left).
 
@@ -44,6 +60,7 @@ class Reconstruction:
         geometry: where the sources and detectors of the two films stood.
         centres: where the middle of the joint is on each film, and who says so.
         model: the weights.
+        fit: of the refinement, if there was one; ``geometry`` is then the corrected one.
         seconds: wall time of each stage, in the order they ran.
         warnings: sentences for the user.
     """
@@ -59,6 +76,7 @@ class Reconstruction:
     model: ModelIdentity
     seconds: dict[str, float]
     warnings: tuple[str, ...] = ()
+    fit: Fit | None = None
 
     @property
     def labels(self) -> np.ndarray:

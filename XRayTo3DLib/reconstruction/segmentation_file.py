@@ -30,8 +30,9 @@ def write_segmentation(reconstruction: Reconstruction, path: str | Path) -> None
     A bone that was not found is an empty segment, so that every file has the same four. The same
     reconstruction gives the same bytes.
 
-    Source: the keys are those of Slicer's vtkMRMLSegmentationStorageNode; the codes are DICOM
-    PS3.16 CID 7150 (category), CID 4031 (bones) and CID 244 (laterality).
+    Source: the keys are those of Slicer's vtkMRMLSegmentationStorageNode; the codes are those of
+    Slicer's list: SNOMED CT's body structure (category), DICOM PS3.16 CID 8134 (bones) and CID 244
+    (laterality).
 
     Args:
         reconstruction: its labels, ``(z, y, x)`` on its grid.

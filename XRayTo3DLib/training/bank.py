@@ -69,7 +69,7 @@ def generate_bank(
     folder.mkdir(parents=True, exist_ok=True)
     described = _description(settings, sorted({knee.name for knee in knees}))
     index = folder / _INDEX
-    if index.is_file() and json.loads(index.read_text(encoding="utf-8")) != described:
+    if index.is_file() and describe_bank(folder) != described:
         raise XRayTo3DError(
             f"{folder.name} holds cases made with other settings; name another folder."
         )
@@ -106,9 +106,20 @@ def list_cases(folder: Path) -> list[Path]:
 
 
 def describe_bank(folder: Path) -> dict:
-    """What the bank was made from, for checkpoints and model cards; empty when not recorded."""
+    """What the bank was made from, for checkpoints and model cards; empty when not recorded.
+
+    Raises:
+        InputFileError: the record is damaged.
+    """
     index = Path(folder) / _INDEX
-    return json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+    if not index.is_file():
+        return {}
+    try:
+        return json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputFileError(
+            index, "is damaged; generate the cases again, into another folder."
+        ) from error
 
 
 def _description(settings: BankSettings, knees: list[str]) -> dict:
@@ -133,6 +144,6 @@ def _make_one(task: tuple[int, Path]) -> None:
     seed, path = task
     generator, settings = _worker
     case = make_case(generator(seed), seed, settings.geometry, settings.tissue)
-    unfinished = path.with_suffix(".part.npz")
+    unfinished = path.with_name(f".{path.name}")  # which no search for cases finds
     case.save(unfinished)
     unfinished.replace(path)

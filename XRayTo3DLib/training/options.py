@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
+from inspect import getdoc
+from textwrap import wrap
 from typing import Any, get_args, get_origin, get_type_hints
 
 from XRayTo3DLib.errors import XRayTo3DError
@@ -18,6 +22,8 @@ PRESETS = {
 }
 """Networks by name: the paper's, its rival's, the paper's on back-projected films, and lifted
 2D features with silhouettes."""
+
+_INDENT = "    "
 
 
 def settings_from(preset: str, pairs: list[str]) -> TrainingSettings:
@@ -42,13 +48,32 @@ def settings_from(preset: str, pairs: list[str]) -> TrainingSettings:
 
 
 def setting_names() -> list[str]:
-    """Every name that :func:`settings_from` knows, with its default."""
+    """Lines that show every name that :func:`settings_from` knows, ``name=default``.
+
+    The lines after a name, indented, say what it means and its unit: its entry in the docstring of
+    its class.
+    """
     default = TrainingSettings()
-    own = [f for f in fields(default) if not is_dataclass(getattr(default, f.name))]
-    network = fields(default.network)
-    return [f"{f.name}={getattr(default, f.name)}" for f in own] + [
-        f"network.{f.name}={getattr(default.network, f.name)}" for f in network
-    ]
+    return [*_listed(default, ""), *_listed(default.network, "network.")]
+
+
+def _listed(settings: Any, prefix: str) -> Iterator[str]:
+    meanings = _meanings(type(settings))
+    for name, value in ((f.name, getattr(settings, f.name)) for f in fields(settings)):
+        if not is_dataclass(value):
+            text = value if isinstance(value, str) else json.dumps(value)
+            yield f"{prefix}{name}={text}"
+            yield from wrap(
+                meanings.get(name, ""), 96, initial_indent=_INDENT, subsequent_indent=_INDENT
+            )
+
+
+def _meanings(settings: type) -> dict[str, str]:
+    """The entries under ``Attributes:`` in the docstring of a class, by name."""
+    _, _, entries = (getdoc(settings) or "").partition("Attributes:\n")
+    # An entry is indented by four, its further lines by eight.
+    found = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", entries, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
 
 
 def _changed(settings: Any, name: str, text: str, full_name: str) -> Any:
@@ -69,8 +94,11 @@ def _parsed(kind: Any, text: str, name: str) -> Any:
         if text in get_args(kind):
             return text
         raise XRayTo3DError(f"{name} is one of {', '.join(get_args(kind))}, not {text!r}.")
+    wanted = "true or false" if kind is bool else f"a number ({kind.__name__})"
     try:
         value = json.loads(text)
-        return kind(value) if kind is float or kind(value) == value else kind(text)
+        if kind is float or kind(value) == value:
+            return kind(value)
     except (ValueError, TypeError):
-        raise XRayTo3DError(f"{name} must be a number ({kind.__name__}), not {text!r}.") from None
+        pass
+    raise XRayTo3DError(f"{name} must be {wanted}, not {text!r}.")

@@ -1,7 +1,7 @@
 """What the module's layout shows, drawn off screen by Slicer's own displayable managers.
 
 Run as a script, it writes the pictures of the documentation:
-``VTK_DEFAULT_OPENGL_WINDOW=vtkEGLRenderWindow python Testing/slicer/draw_layout.py FOLDER``;
+``VTK_DEFAULT_OPENGL_WINDOW=vtkEGLRenderWindow python Testing/in_slicer/draw_layout.py FOLDER``;
 with ``--truth`` the views of the known sample knee, which the tests compare with references.
 """
 

@@ -1,7 +1,7 @@
 """The panel as Qt lays it out, drawn off screen with plain stand-ins for Slicer's own widgets.
 
 Run as a script, it writes the picture of the documentation:
-``QT_QPA_PLATFORM=offscreen python Testing/slicer/draw_panel.py Resources/Screenshots/panel.png``
+``QT_QPA_PLATFORM=offscreen python Testing/in_slicer/draw_panel.py Resources/Screenshots/panel.png``
 """
 
 from __future__ import annotations
