@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from XRayTo3DLib.commands.benchmark import benchmark
 from XRayTo3DLib.commands.demo import demo
 from XRayTo3DLib.commands.evaluate import evaluate
 from XRayTo3DLib.commands.generate import generate
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command()(reconstruct)
 app.command()(demo)
 app.command()(evaluate)
+app.command()(benchmark)
 app.command()(generate)
 app.command()(train)
 app.command()(prepare)

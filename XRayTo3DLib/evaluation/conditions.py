@@ -11,6 +11,7 @@ import numpy as np
 
 from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps
 from XRayTo3DLib.anatomy.knee import Knee, rotation
+from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Radiograph
 
@@ -84,6 +85,22 @@ CONDITIONS = (
     Condition("noise of 4 %", noise=0.04),
 )
 """What the benchmark measures."""
+
+
+def conditions_named(names: list[str] | None) -> tuple[Condition, ...]:
+    """Conditions by their names; all of them when none is named.
+
+    Raises:
+        XRayTo3DError: there is none of a name.
+    """
+    if not names:
+        return CONDITIONS
+    known = {condition.name: condition for condition in CONDITIONS}
+    if unknown := [name for name in names if name not in known]:
+        raise XRayTo3DError(
+            f"There is no condition {unknown[0]!r}; the conditions are: {', '.join(known)}."
+        )
+    return tuple(known[name] for name in names)
 
 
 def _about(axis: np.ndarray, degrees: float) -> np.ndarray:
