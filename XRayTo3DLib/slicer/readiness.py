@@ -8,7 +8,11 @@ from pathlib import Path
 
 from XRayTo3DLib.errors import XRayTo3DError
 
-PACKAGES = {"skimage": "scikit-image", "safetensors": "safetensors", "pydicom": "pydicom"}
+PACKAGES = {
+    "skimage": "scikit-image",
+    "safetensors": "safetensors",
+    "pydicom": "pydicom",
+}
 """Import names of what the library needs beside torch, and their names on the package index."""
 
 
