@@ -109,6 +109,7 @@ class XRayTo3DParameterNode:
     weights - file of weights; those shipped when empty.
     device - where the network runs.
     findJoint - whether the joint is looked for on the films.
+    refine - whether geometry and bones are fitted to the films.
     opacity - of the bones in 3D.
     fill - of the bones in slices.
     outlines - whether the outlines are drawn on the films.
@@ -123,6 +124,7 @@ class XRayTo3DParameterNode:
     weights: str = ""
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = "auto"
     findJoint: bool = True
+    refine: bool = False
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
     fill: Annotated[float, WithinRange(0.0, 1.0)] = 0.25
     outlines: bool = True
@@ -366,6 +368,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             Path(parameters.weights) if parameters.weights else None,
             parameters.device,
             parameters.findJoint,
+            parameters.refine,
         )
         self._startWork()
         try:

@@ -117,6 +117,7 @@ def test_options_reach_films_and_reconstruction(call: Callable[..., int], known:
         "ap_centre": (60, 55.5),
         "lateral_centre": None,
         "find_joint": True,
+        "refine": False,
         "weights": Path("mine.safetensors"),
     }
 

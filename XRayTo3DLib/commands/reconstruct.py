@@ -140,6 +140,15 @@ def reconstruct(
             rich_help_panel=_PLACE,
         ),
     ] = True,
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine/--no-refine",
+            help="Correct geometry and bones until the outlines agree with both films; not for "
+            "films of a calibrated machine. Takes some seconds more.",
+            rich_help_panel=_PLACE,
+        ),
+    ] = False,
 ) -> None:
     """Reconstruct femur, tibia, patella and fibula from an AP and a lateral radiograph.
 
@@ -174,6 +183,7 @@ def reconstruct(
             ap_centre=ap_centre,
             lateral_centre=lateral_centre,
             find_joint=find_joint,
+            refine=refine,
             weights=weights,
             progress=progress,
         )

@@ -32,11 +32,13 @@ class Settings:
         weights: file of weights; those shipped by default.
         device: ``auto``, ``cpu`` or ``cuda``.
         find_joint: whether the joint is looked for on the films.
+        refine: whether geometry and bones are fitted to the films.
     """
 
     weights: Path | None = None
     device: str = "auto"
     find_joint: bool = True
+    refine: bool = False
 
 
 def load_film(scene: Scene, source: str | Path | StatedFilm, view: View) -> Node:
@@ -154,5 +156,6 @@ def _reconstruct(ap: Radiograph, lateral: Radiograph, settings: Settings, tell: 
         weights=settings.weights,
         device=chosen_device(settings.device),
         find_joint=settings.find_joint,
+        refine=settings.refine,
         progress=tell,
     )

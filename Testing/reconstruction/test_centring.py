@@ -1,0 +1,118 @@
+"""Finding the joint on the films: on drawn masks, and on cut films with the shipped weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.surface import read_surface
+from XRayTo3DLib.evaluation.alignment import aligned
+from XRayTo3DLib.evaluation.tables import score_knee
+from XRayTo3DLib.imaging.centres import stated_centres
+from XRayTo3DLib.imaging.geometry import geometry_of
+from XRayTo3DLib.imaging.radiograph import Origin, Radiograph
+from XRayTo3DLib.imaging.reading import read_radiograph
+from XRayTo3DLib.reconstruction.centring import find_centres, joint_position
+from XRayTo3DLib.reconstruction.reconstruct import reconstruct
+from XRayTo3DLib.reconstruction.weights import Model, load_model
+from XRayTo3DLib.resources import resource_path
+
+STEP = 1.36
+
+
+def masks(joint: int, left: int, right: int) -> torch.Tensor:
+    """Femur above a row, tibia from it on, both between two columns."""
+    drawn = torch.zeros(4, 128, 128)
+    drawn[0, :joint, left:right] = 1
+    drawn[1, joint:, left:right] = 1
+    return drawn
+
+
+@pytest.mark.parametrize(("joint", "left", "right"), [(64, 40, 90), (30, 10, 60), (100, 70, 120)])
+def test_the_joint_is_between_femur_and_tibia(joint: int, left: int, right: int) -> None:
+    found = joint_position(masks(joint, left, right), STEP)
+    assert found == pytest.approx((joint - 0.5, (left + right - 1) / 2))
+
+
+def test_a_gap_is_halved_and_an_overlap_too() -> None:
+    drawn = masks(64, 40, 90)
+    drawn[1, 64:70] = 0
+    assert joint_position(drawn, STEP)[0] == pytest.approx(66.5)
+    drawn = masks(64, 40, 90)
+    drawn[1, 56:64, 40:90] = 1  # the femur's condyles over the edge of the tibia
+    found = joint_position(drawn, STEP)[0]
+    assert 55 <= found <= 64
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_without_femur_or_tibia_there_is_no_joint(missing: int) -> None:
+    drawn = masks(64, 40, 90)
+    drawn[missing] = 0
+    assert joint_position(drawn, STEP) is None
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def films() -> tuple[Radiograph, Radiograph]:
+    frontal, lateral = (
+        read_radiograph(resource_path("SampleData", f"knee_{view}.dcm"))
+        for view in ("ap", "lateral")
+    )
+    return frontal, lateral
+
+
+def cut(film: Radiograph, rows: int, columns: int) -> Radiograph:
+    """The film without its first rows and columns, so that its middle is not the joint's."""
+    return replace(film, pixels=film.pixels[rows:, columns:])
+
+
+def test_films_that_stand_well_are_left_alone(
+    model: Model, films: tuple[Radiograph, Radiograph]
+) -> None:
+    stated = stated_centres(*films)
+    assert find_centres(model, *films, geometry_of(*films), stated) == stated
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(200, 0), (0, 260), (160, 120)])
+def test_the_joint_is_found_on_a_cut_film(
+    model: Model, films: tuple[Radiograph, Radiograph], rows: int, columns: int
+) -> None:
+    frontal = cut(films[0], rows, columns)
+    middle = (np.array(films[0].pixels.shape) - 1) / 2 - (rows, columns)
+    pair = (frontal, films[1])
+    found = find_centres(model, *pair, geometry_of(*pair), stated_centres(*pair))
+    assert found.frontal.origin is Origin.FOUND
+    step = np.array(frontal.spacing.value) / frontal.magnification
+    assert np.abs((np.array(found.frontal.value) - middle) * step).max() < 10.0  # mm
+    assert any("frontal film the joint was found" in line for line in found.warnings)
+
+
+def test_what_the_user_says_stays(model: Model, films: tuple[Radiograph, Radiograph]) -> None:
+    pair = (cut(films[0], 200, 0), films[1])
+    said = (300.0, 250.0)
+    stated = stated_centres(*pair, ap_centre=said)
+    geometry = geometry_of(*pair, ap_centre=said)
+    assert find_centres(model, *pair, geometry, stated).frontal.value == said
+
+
+def test_a_cut_film_is_reconstructed_better_for_it(films: tuple[Radiograph, Radiograph]) -> None:
+    pair = (cut(films[0], 200, 0), films[1])
+    truth = {
+        bone: read_surface(resource_path("SampleData", "truth", f"{bone.key}.ply")) for bone in Bone
+    }
+
+    def dice(find_joint: bool) -> float:
+        result = reconstruct(*pair, find_joint=find_joint)
+        surfaces, _ = aligned(result.surfaces, truth)
+        grid, who = result.grid, {"knee": "sample", "person": "nobody", "film": "cut"}
+        return float(np.mean([row.dice for row in score_knee(surfaces, truth, grid, **who)]))
+
+    assert dice(True) > dice(False) + 0.05
