@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,13 +20,13 @@ from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import project
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.progress import Cancelled
+from XRayTo3DLib.reconstruction import refine_fit, refinement
+from XRayTo3DLib.reconstruction.refine_chords import chords
 from XRayTo3DLib.reconstruction.refine_motion import (
     bone_motion,
     corrected_view,
-    moved_probabilities,
 )
 from XRayTo3DLib.reconstruction.refinement import Refinement, refine
-from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
 
 SID, SOD, PITCH, SHAPE = 1100.0, 950.0, 0.4, (500, 460)
 PIXEL = 1.36
@@ -308,6 +308,23 @@ def test_no_time_means_no_change(bones):
     assert_unchanged(result, bones, stated)
 
 
+def test_what_was_found_in_time_is_kept(bones, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    clock.perf_counter = lambda: clock.now
+    for module in (refine_fit, refinement):
+        monkeypatch.setattr(module, "time", clock)
+
+    def late(stage: str, fraction: float) -> None:
+        clock.now = 0.0 if fraction == 0 else 9.0
+
+    true, stated = stand(height=5.0), stand()
+    seen = silhouettes(true, stated)
+    result = refine(bones, stated, seen, detectors(stated), time_limit=8.0, progress=late)
+    assert result.stopped == "time limit" and result.seconds == 9.0
+    assert result.after < 0.2 < result.before
+    assert film_error(result.geometry.lateral, true.lateral, bones) < 1.0
+
+
 def test_progress_is_told_and_may_cancel(bones):
     true, stated = stand(height=5.0), stand()
     seen = silhouettes(true, stated)
@@ -336,6 +353,51 @@ def test_what_does_not_fit_is_refused(bones):
         refine(bones, geometry, seen * torch.nan, detectors(geometry))
 
 
+def box(half: float) -> Surface:
+    source = vtk.vtkCubeSource()
+    source.SetXLength(2 * half)
+    source.SetYLength(2 * half)
+    source.SetZLength(2 * half)
+    clean = vtk.vtkCleanPolyData()
+    clean.SetInputConnection(source.GetOutputPort())
+    clean.Update()
+    return Surface.from_vtk(clean.GetOutput())
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_chords_of_a_box(mirrored):
+    # An odd number of pixels puts rays on the diagonals that part the faces, and on their middles.
+    view = stand().frontal.resampled(2.0, 41)
+    if mirrored:
+        view = view.flipped_columns()
+    length, middle = chords(box(20.0), view)
+    rays = view.pixel_positions() - view.source
+    # A ray is in the box between the last plane it enters and the first that it leaves.
+    with np.errstate(divide="ignore"):
+        bounds = np.stack([(-20.0 - view.source) / rays, (20.0 - view.source) / rays])
+    enter, leave = bounds.min(axis=0).max(axis=-1), bounds.max(axis=0).min(axis=-1)
+    expected = np.maximum(leave - enter, 0.0) * np.linalg.norm(rays, axis=-1)
+    assert length == pytest.approx(expected, abs=1e-6)
+    assert (length > 0).sum() > 300
+    hit = expected > 1.0
+    assert middle[hit] == pytest.approx(((enter + leave) / 2)[hit], abs=1e-9)
+    assert np.isnan(middle[0, 0])
+
+
+def test_chords_of_an_ellipsoid(bones):
+    view = detectors(stand())[1]
+    length, _ = chords(bones[Bone.FEMUR], view)
+    matrix = placement(Bone.FEMUR)
+    # The centre's ray, analytically: both roots of a quadratic in the unit ball's frame.
+    row, column = np.rint(view.project(matrix[:3, 3])).astype(int)
+    inverse = np.linalg.inv(matrix)
+    ray = view.pixel_positions()[row, column] - view.source
+    way, start = inverse[:3, :3] @ ray, inverse[:3, :3] @ view.source + inverse[:3, 3]
+    roots = np.roots([way @ way, 2 * way @ start, start @ start - 1])
+    expected = abs(roots[0] - roots[1]) * np.linalg.norm(ray)
+    assert length[row, column] == pytest.approx(expected, rel=0.003)
+
+
 def test_corrections_of_a_view():
     view = stand().lateral
     origin = np.zeros(3)
@@ -355,62 +417,3 @@ def test_corrections_of_a_view():
     assert turned.row_step @ view.row_step == pytest.approx(np.cos(0.1) * PITCH**2)
     assert turned.project(origin) == pytest.approx(view.project(origin))
     assert corrected_view(view, np.zeros(5)).matrix() == pytest.approx(view.matrix())
-
-
-GRID = VolumeGrid((70, 56, 64), 2.0, (1.0, 20.0, -5.0))
-
-
-def probabilities_at(points: np.ndarray) -> np.ndarray:
-    """``(5, …)``: a tibia and a patella whose probabilities cross one half on their ellipsoids."""
-    odds = np.zeros((5, *points.shape[:-1]))
-    odds[0] = 1.0
-    for bone in (Bone.TIBIA, Bone.PATELLA):
-        inverse = np.linalg.inv(placement(bone))
-        radius = np.linalg.norm(points @ inverse[:3, :3].T + inverse[:3, 3], axis=-1)
-        odds[bone] = np.exp(np.clip((1 - radius) * 5, -30, 30))
-    return (odds / odds.sum(axis=0)).astype(np.float32)
-
-
-def grid_points() -> np.ndarray:
-    return np.stack(np.meshgrid(*GRID.axes()[::-1], indexing="ij")[::-1], axis=-1)
-
-
-def test_probabilities_move_with_their_bone():
-    points = grid_points()
-    before = probabilities_at(points)
-    motion = bone_motion(np.array([4.0, 46, 25]), np.array([2, -3, 1.5, 0.05, 0, 0.1, 0.03]))
-    after = moved_probabilities(before, GRID, {Bone.PATELLA: motion, Bone.TIBIA: np.eye(4)})
-    inverse = np.linalg.inv(motion)
-    exact = probabilities_at(points @ inverse[:3, :3].T + inverse[:3, 3])[Bone.PATELLA]
-    assert after.dtype == before.dtype and after.shape == before.shape
-    assert np.abs(after[Bone.PATELLA] - exact).max() < 0.06
-    assert np.array_equal(after[Bone.TIBIA], before[Bone.TIBIA])
-    assert after.sum(axis=0) == pytest.approx(np.ones(GRID.shape), abs=1e-5)
-    # The surface made of them is the moved ellipsoid.
-    vertices = extract_surfaces(after, GRID)[Bone.PATELLA].vertices
-    back = np.linalg.inv(motion @ placement(Bone.PATELLA))
-    radius = np.linalg.norm(vertices @ back[:3, :3].T + back[:3, 3], axis=1)
-    assert radius == pytest.approx(np.ones(len(vertices)), abs=0.04)
-
-
-def test_a_shift_by_whole_voxels_is_exact():
-    before = probabilities_at(grid_points())
-    after = moved_probabilities(before, GRID, {Bone.TIBIA: shifted(2.0, -4.0, 6.0)})
-    expected = before[Bone.TIBIA][:-3, 2:, :-1]
-    assert after[Bone.TIBIA][3:, :-2, 1:] == pytest.approx(expected, abs=1e-5)
-
-
-def test_bones_moved_into_each_other_share():
-    before = probabilities_at(grid_points())
-    after = moved_probabilities(before, GRID, {Bone.PATELLA: shifted(0.0, -45.0, -55.0)})
-    assert after.min() >= 0
-    assert after.sum(axis=0) == pytest.approx(np.ones(GRID.shape), abs=1e-5)
-    both = (after[Bone.TIBIA] > 0.4) & (after[Bone.PATELLA] > 0.4)
-    assert both.sum() > 100
-
-
-def test_probabilities_off_the_grid_are_refused():
-    with pytest.raises(XRayTo3DError, match="grid needs"):
-        moved_probabilities(np.zeros((4, 70, 56, 64)), GRID, {})
-    same = probabilities_at(grid_points())
-    assert np.abs(moved_probabilities(same, replace(GRID), {}) - same).max() < 1e-6

@@ -30,9 +30,8 @@ from XRayTo3DLib.reconstruction.refine_motion import (
 _DEVIATION = 1.0
 """mm: how well a silhouette's border is estimated; beyond it, distances count linearly."""
 
-_CORRELATION_LENGTH = 20.0
-"""mm of a border whose errors go together and count as one observation: where a surface has a wrong
-shape, it has so over a part as long as half a condyle, and no motion mends it."""
+_CORRELATION_LENGTH = 10.0
+"""mm of a border whose errors go together and count as one observation."""
 
 _MOST_ROUNDS = 8
 _MOST_STEPS = 8

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 from scipy.linalg import block_diag, null_space
 from scipy.spatial.transform import Rotation
 
-from XRayTo3DLib.anatomy.bones import BACKGROUND, CLASS_COUNT, Bone
-from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.geometry import ViewGeometry
-from XRayTo3DLib.imaging.grid import VolumeGrid
 
 FILM_SHIFT = 5.0
 """mm: a film's middle, or the joint found on it, is taken for the isocentre this well."""
@@ -25,7 +21,7 @@ FILM_MAGNIFICATION = 0.02
 """20 mm of the distance from joint to detector, which is mostly assumed, at 1 m from the source."""
 
 FILM_ANGLE = np.radians(3.0)
-"""How well a technician turns a leg by 90° between two films."""
+"""How well a technician turns a leg as a film needs it."""
 
 BONE_SHIFT = 2.0
 """mm: the networks place a bone to about this (their surfaces are 1 to 2 mm off)."""
@@ -96,12 +92,11 @@ def with_derivatives(
 def scales(centres: np.ndarray, known_geometry: bool) -> np.ndarray:
     """From unknowns of unit prior variance to the numbers of both views and of all bones.
 
-    Shifting all bones alike, tilting them in the planes of the films and letting them grow about
-    the isocentre is what moving the films does. Among the solutions that films cannot tell apart
-    that is taken in which the bones move least: these six motions shared by all bones are left
-    out, and what is common is put down to the films. A turn of all bones about the long axis is
-    theirs, since the frontal film is the reference for the angle. Of known films nothing changes,
-    and the bones move freely.
+    To shift or to turn all bones alike, or to let them grow about the isocentre, is (but for a
+    little perspective) what moving both films does. Among the solutions that films cannot tell
+    apart that is taken in which the bones move least: the seven motions shared by all bones are
+    left out, and what is common is put down to the films. Of known films nothing changes, and the
+    bones move freely.
 
     Args:
         centres: ``(n, 3)`` RAS mm, about which the bones move.
@@ -114,63 +109,14 @@ def scales(centres: np.ndarray, known_geometry: bool) -> np.ndarray:
     bones = np.tile(deviations, len(centres))
     if known_geometry:
         return np.vstack([np.zeros((2 * VIEW_NUMBERS, len(bones))), np.diag(bones)])
-    film = [FILM_SHIFT, FILM_SHIFT, FILM_TURN, FILM_MAGNIFICATION]
-    films = np.zeros((2 * VIEW_NUMBERS, 9))
-    films[[0, 1, 2, 3, 5, 6, 7, 8, 9], range(9)] = [*film, *film, FILM_ANGLE]
+    film = [FILM_SHIFT, FILM_SHIFT, FILM_TURN, FILM_MAGNIFICATION, FILM_ANGLE]
     shared = np.concatenate([_shared_motions(centre) for centre in centres]) / bones[:, None]
-    return block_diag(films, bones[:, None] * null_space(shared.T))
+    return block_diag(np.diag(film + film), bones[:, None] * null_space(shared.T))
 
 
 def _shared_motions(centre: np.ndarray) -> np.ndarray:
-    """``(7, 6)``: a bone's numbers when all shift along x, y, z, tilt about x, y, or grow."""
-    motions = np.zeros((BONE_NUMBERS, 6))
-    motions[:3, :3] = np.eye(3)
-    for axis in range(2):
-        motions[:3, 3 + axis] = np.cross(np.eye(3)[axis], centre)
-        motions[3 + axis, 3 + axis] = 1.0
-    motions[:3, 5] = centre
-    motions[6, 5] = 1.0
+    """``(7, 7)``: a bone's numbers when all shift along x, y, z, turn about x, y, z, or grow."""
+    motions = np.eye(BONE_NUMBERS)
+    motions[:3, 3:6] = np.cross(np.eye(3), centre).T
+    motions[:3, 6] = centre
     return motions
-
-
-def moved_probabilities(
-    probabilities: np.ndarray, grid: VolumeGrid, motions: Mapping[Bone, np.ndarray]
-) -> np.ndarray:
-    """Class probabilities in which each bone is moved as its surface was.
-
-    Beyond the grid a bone goes on as it leaves it. Where moved bones overlap they share the voxel
-    in proportion; the background is what they leave.
-
-    Args:
-        probabilities: ``(5, z, y, x)``, summing to 1 over the first axis.
-        grid: where the voxels are, RAS mm.
-        motions: 4×4 of each bone that moves, RAS mm to RAS mm.
-
-    Returns:
-        same shape and type.
-
-    Raises:
-        XRayTo3DError: the array does not fit the grid.
-    """
-    expected = (CLASS_COUNT, *grid.shape)
-    if probabilities.shape != expected:
-        raise XRayTo3DError(
-            f"The probabilities have the shape {probabilities.shape}, but the grid needs {expected}"
-            "; give one volume for the background and one for each bone."
-        )
-    moved = probabilities.copy()
-    for bone, motion in motions.items():
-        if not np.array_equal(motion, np.eye(4)):
-            moved[bone] = _resampled(probabilities[bone], grid, np.linalg.inv(motion))
-    bones = moved[BACKGROUND + 1 :]
-    total = bones.sum(axis=0)
-    bones /= np.maximum(total, 1.0)
-    moved[BACKGROUND] = np.maximum(1.0 - total, 0.0)
-    return moved
-
-
-def _resampled(volume: np.ndarray, grid: VolumeGrid, back: np.ndarray) -> np.ndarray:
-    """The volume at the points from which ``back`` says that its voxels came, linear."""
-    matrix = back[2::-1, 2::-1]  # (x, y, z) to (z, y, x)
-    first = grid.to_index(back[:3, :3] @ grid.first + back[:3, 3])
-    return ndimage.affine_transform(volume, matrix, first, order=1, mode="nearest")

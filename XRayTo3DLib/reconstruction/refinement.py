@@ -7,10 +7,14 @@ rims onto the borders of the silhouettes: an iterated closest point method (Besl
 PAMI 14(2), 1992) that finds the rims anew from round to round and takes distances from a field, as
 Lavallée and Szeliski (IEEE PAMI 17(4), 1995) do who match surfaces to their projections.
 
-Gauge: a motion of all bones together is not told from one of the films. The bones as a whole stay
-where they are; what they have in common is put down to the films, except for a turn about the
-leg's long axis, for which the frontal film is the reference. See
+Gauge: a motion of all bones together is not told from one of both films. The bones as a whole stay
+where they are; what they have in common is put down to the films. See
 :func:`XRayTo3DLib.reconstruction.refine_motion.scales`.
+
+What it is good for: where films stand otherwise than they are said to, a network works out a
+compromise. The corrected geometry comes about half the way to the truth, and the network run again
+with it does better. The motions of bones make outlines agree; where the films stand as they are
+said to, they do not make surfaces more accurate than a network's, whose errors are of shape.
 """
 
 from __future__ import annotations
@@ -73,10 +77,11 @@ def refine(
 ) -> Refinement:
     """Correct geometry and bones so that the bones' outlines agree with both films.
 
-    Of the films: a shift and a turn in the plane of each, their magnifications, and the angle by
-    which source and detector of the lateral are turned about the leg's long axis. Of each bone: a
-    shift, a turn and a growth. All are held near zero by normal priors. The result never agrees
-    less with the silhouettes than what was given.
+    Of each film: a shift and a turn in its plane, its magnification, and the angle by which source
+    and detector are turned about the leg's long axis; so the angle between the films changes, and
+    the patient's frame stays with the bones. Of each bone: a shift, a turn and a growth. All are
+    held near zero by normal priors. The result never agrees less with the silhouettes than what
+    was given.
 
     Args:
         surfaces: closed surfaces, RAS mm.

@@ -12,15 +12,14 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.progress import Progress, silent
-from XRayTo3DLib.reconstruction.refine_motion import moved_probabilities
 from XRayTo3DLib.reconstruction.refinement import Refinement, refine
 from XRayTo3DLib.reconstruction.result import Fit
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
 from XRayTo3DLib.reconstruction.weights import Model
 
-_SHARE_OF_FIRST = 0.6
-"""Of the time limit, for the geometry; what is left is for the bones."""
+_MOST_ROUNDS = 2
+"""Times that the network sees the films anew; a third brought nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,11 @@ def refined(
     time_limit: float = 8.0,
     progress: Progress = silent,
 ) -> Refined:
-    """Correct geometry and bones in two rounds, and keep the round that agrees best.
+    """Correct the geometry, show the network the films in it, and do so again while it helps.
 
-    First both are fitted to the silhouettes. The network then sees the films in the corrected
-    geometry: what it could not bring together before, it can now. What it makes of them is fitted
-    once more.
+    What is fitted to the silhouettes are geometry and bones together, but only the geometry is
+    kept: the network puts the bones where they belong better than moving them does, once it can
+    bring the films together. The result never agrees less than what was given.
 
     Args:
         model: with silhouettes.
@@ -64,41 +63,37 @@ def refined(
         surfaces: of those.
         silhouettes: ``(2, 4, rows, columns)``, 0–1.
         device: of the network.
-        time_limit: seconds for both rounds of fitting.
-        progress: told of every round; may raise to cancel.
+        time_limit: seconds for the fits of all rounds.
+        progress: told of every step; may raise to cancel.
     """
-    grid = model.network.settings.output_grid
+    grid, field = model.network.settings.output_grid, model.network.settings.field_of_view
 
-    def fitted(
-        shapes: dict[Bone, Surface], seen: RightKnee, outlines: Tensor, seconds: float
-    ) -> Refinement:
+    def fitted(shapes: dict[Bone, Surface], seen: RightKnee, outlined: Tensor) -> Refinement:
         return refine(
             shapes,
             seen.geometry,
-            outlines,
-            silhouette_detectors(seen, outlines),
-            field_of_view=model.network.settings.field_of_view,
-            time_limit=seconds,
+            outlined,
+            silhouette_detectors(seen, outlined),
+            field_of_view=field,
+            time_limit=time_limit / (_MOST_ROUNDS + 1),
             progress=progress,
         )
 
-    first = fitted(surfaces, knee, silhouettes, _SHARE_OF_FIRST * time_limit)
-    rounds = [(first, probabilities)]
-    if first.after < first.before:
-        again = replace(knee, geometry=first.geometry)
-        second_probabilities, second_silhouettes = see(model, again, device)
-        shapes = extract_surfaces(second_probabilities, grid)
-        left = (1.0 - _SHARE_OF_FIRST) * time_limit
-        second = fitted(shapes, again, second_silhouettes, left)
-        if set(shapes) >= set(surfaces):
-            rounds.append((second, second_probabilities))
-    best, seen_probabilities = min(rounds, key=lambda entry: entry[0].after)
-    return Refined(
-        probabilities=moved_probabilities(seen_probabilities, grid, best.motions),
-        surfaces=best.surfaces,
-        geometry=best.geometry,
-        fit=Fit(first.before, best.after, best.stopped),
-    )
+    best = first = fitted(surfaces, knee, silhouettes)
+    stopped = first.stopped
+    for _ in range(_MOST_ROUNDS):
+        if not best.after < best.before:
+            break
+        again = replace(knee, geometry=best.geometry)
+        seen_anew, outlined = see(model, again, device)
+        shapes = extract_surfaces(seen_anew, grid)
+        fit = fitted(shapes, again, outlined)
+        if not fit.before < best.before or set(shapes) < set(surfaces):
+            stopped = "no better"
+            break
+        best, knee, probabilities, surfaces = fit, again, seen_anew, shapes
+        stopped = fit.stopped
+    return Refined(probabilities, surfaces, knee.geometry, Fit(first.before, best.before, stopped))
 
 
 def silhouette_detectors(knee: RightKnee, silhouettes: Tensor) -> tuple[ViewGeometry, ViewGeometry]:
