@@ -40,7 +40,14 @@ from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING, Case  # noqa: E4
 from XRayTo3DLib.training.dataset import films_of  # noqa: E402
 
 SID, SOD = 1000.0, 900.0
-SMALLEST_SPREADS = {"area": 0.2, "solidity": 0.05, "place": 5.0, "overlap": 0.1, "doubt": 0.03}
+SMALLEST_SPREADS = {
+    "area": 0.2,
+    "solidity": 0.05,
+    "place": 5.0,
+    "overlap": 0.1,
+    "parting": 0.02,
+    "doubt": 0.03,
+}
 """Below these, a spread would mistake the simulation's tidiness for anatomy."""
 RIDGE = 0.02
 """Pull of the weights towards 0: without it they grow beyond bounds where all films are told."""

@@ -11,12 +11,12 @@ from XRayTo3DLib.imaging.geometry import view_geometry
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.reconstruction.networks import (
+    CHEN,
     PAPER,
     NetworkSettings,
     ReconstructionNetwork,
-    VNet,
-    _voxel_shuffle,
 )
+from XRayTo3DLib.reconstruction.vnet import VNet, voxel_shuffle
 
 SMALL = {"film_size": 32, "film_spacing": 5.0, "base": 4, "levels": 3, "film_base": 8}
 
@@ -108,7 +108,7 @@ def test_every_lifting_learns(lifting: str) -> None:
 
 def test_sub_voxels_come_from_their_own_channels() -> None:
     scores = torch.arange(8.0).reshape(1, 8, 1, 1, 1)
-    fine = _voxel_shuffle(scores, 2)[0, 0]
+    fine = voxel_shuffle(scores, 2)[0, 0]
     assert fine.shape == (2, 2, 2)
     assert [float(fine[z, y, x]) for z in (0, 1) for y in (0, 1) for x in (0, 1)] == list(range(8))
 
@@ -123,3 +123,20 @@ def test_volume_network_keeps_the_size() -> None:
 def test_impossible_settings(change: dict, said: str) -> None:
     with pytest.raises(XRayTo3DError, match=said):
         NetworkSettings(**change)
+
+
+def test_chens_network_goes_through_one_vector_and_knows_no_geometry() -> None:
+    network = ReconstructionNetwork(NetworkSettings(**{**vars(CHEN), "size": 32, "film_size": 64}))
+    films = torch.rand(2, 2, 64, 64)
+    scores = network(films, matrices().expand(2, -1, -1, -1))
+    assert scores.shape == (2, 5, 32, 32, 32)
+    assert network.volume.squeeze[0].out_features == CHEN.latent
+    torch.testing.assert_close(network(films, None), scores)
+    # Each film counts, and the two are not the same to it.
+    assert not torch.allclose(network(films.flip(1), None), scores)
+
+
+@pytest.mark.parametrize("change", [{"size": 48}, {"film_size": 100}])
+def test_chens_network_needs_sizes_that_it_can_halve(change: dict) -> None:
+    with pytest.raises(XRayTo3DError, match="latent needs films of a multiple of 64"):
+        NetworkSettings(**{**vars(CHEN), **change})

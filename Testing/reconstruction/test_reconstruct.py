@@ -43,10 +43,10 @@ def truth(bone: Bone) -> Surface:
 @pytest.mark.parametrize(
     ("bone", "dice", "assd"),
     [
-        (Bone.FEMUR, 0.83, 3.2),
-        (Bone.TIBIA, 0.72, 4.2),
-        (Bone.PATELLA, 0.48, 3.6),
-        (Bone.FIBULA, 0.36, 4.0),
+        (Bone.FEMUR, 0.91, 1.6),
+        (Bone.TIBIA, 0.91, 1.5),
+        (Bone.PATELLA, 0.83, 1.7),
+        (Bone.FIBULA, 0.87, 1.0),
     ],
 )
 def test_the_sample_knee_is_found(

@@ -57,10 +57,10 @@ class VNet(nn.Module):
         volume = skips.pop()
         for rise, block in zip(reversed(self.rise), reversed(self.up), strict=True):
             volume = block(torch.cat([rise(volume), skips.pop()], dim=1))
-        return _voxel_shuffle(self.head(volume), self.upscale)
+        return voxel_shuffle(self.head(volume), self.upscale)
 
 
-def _voxel_shuffle(scores: Tensor, upscale: int) -> Tensor:
+def voxel_shuffle(scores: Tensor, upscale: int) -> Tensor:
     """``(B, C·u³, z, y, x)`` to ``(B, C, z·u, y·u, x·u)``."""
     if upscale == 1:
         return scores

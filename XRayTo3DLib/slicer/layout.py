@@ -20,7 +20,7 @@ _VIEW_COLOURS = {AP: "#C9A227", LATERAL: "#3E8E7E", FREE: "#7A6C9D"}
 _FRAME = 1.05
 """How much larger than the film the field of view of its slice view is."""
 
-_CAMERA_DISTANCE = 900.0
+_CAMERA_DISTANCE = 700.0
 _CAMERA_ANGLE = 30.0
 
 
