@@ -17,6 +17,7 @@ from XRayTo3DLib.commands.benchmark import benchmark
 from XRayTo3DLib.commands.demo import demo
 from XRayTo3DLib.commands.evaluate import evaluate
 from XRayTo3DLib.commands.generate import generate
+from XRayTo3DLib.commands.population import population
 from XRayTo3DLib.commands.prepare import prepare
 from XRayTo3DLib.commands.reconstruct import reconstruct
 from XRayTo3DLib.commands.train import train
@@ -52,6 +53,7 @@ app.command()(demo)
 app.command()(evaluate)
 app.command()(benchmark)
 app.command()(generate)
+app.command()(population)
 app.command()(train)
 app.command()(prepare)
 

@@ -31,7 +31,7 @@ def test_work_runs_beside_the_window() -> None:
 
     assert run_alive(job, lambda stage, fraction: seen.append((stage, fraction))) == 42
     assert threads[0] is not threading.current_thread()
-    assert len(seen) > 4
+    assert len(seen) > 1
     assert seen[-1] == ("Working", 0.8)
 
 

@@ -242,3 +242,23 @@ def test_a_log_that_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / LOG).write_text(content)
     with pytest.raises(InputFileError, match=LOG):
         read_log(tmp_path / LOG)
+
+
+def test_a_run_can_begin_with_weights(cases: list[Path], tmp_path: Path) -> None:
+    trained(tmp_path / "first", cases)
+    weights = tmp_path / "first.safetensors"
+    export_weights(tmp_path / "first" / "checkpoint.pt", weights, {})
+    still = replace(SETTINGS, steps=1, learning_rate=1e-12, film_learning_rate=1e-12)
+    Trainer(still, cases, [], tmp_path / "second", start=weights).run()
+    learnt = load_checkpoint(tmp_path / "second" / "checkpoint.pt")["network"]
+    for name, value in load_model(weights).network.state_dict().items():
+        torch.testing.assert_close(learnt[name], value, atol=1e-6, rtol=0)
+
+
+def test_weights_of_another_network_cannot_begin_a_run(cases: list[Path], tmp_path: Path) -> None:
+    trained(tmp_path / "first", cases)
+    weights = tmp_path / "first.safetensors"
+    export_weights(tmp_path / "first" / "checkpoint.pt", weights, {})
+    other = replace(SETTINGS, network=replace(NETWORK, base=8))
+    with pytest.raises(XRayTo3DError, match="first.safetensors is of another network"):
+        Trainer(other, cases, [], tmp_path / "second", start=weights)

@@ -10,6 +10,7 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.deformation import SmoothField
 from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps
 from XRayTo3DLib.anatomy.knee import Knee, condyle_box, rotation
+from XRayTo3DLib.anatomy.lone_femora import laid_alike
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.radiograph import Side
@@ -82,10 +83,10 @@ class KneeGenerator:
     def __init__(self, knees: list[Knee], variation: KneeVariation | None = None) -> None:
         right = [knee if knee.side is Side.RIGHT else knee.mirrored() for knee in knees]
         self._bases = [knee for knee in right if knee.is_complete]
-        self._femora = [knee for knee in right if Bone.FEMUR in knee.surfaces]
         self._variation = variation or KneeVariation()
         if not self._bases:
             raise XRayTo3DError("No knee among the bones has all four bones; add one.")
+        self._femora = _femora(right, self._bases[0].surfaces[Bone.FEMUR])
         self._gaps = {knee.name: joint_gaps(knee) for knee in self._bases}
 
     def __call__(self, seed: int, base: int | None = None) -> Knee:
@@ -103,8 +104,7 @@ class KneeGenerator:
             for bone, gap in self._gaps[knee.name].items()
         }
         if rng.random() < vary.femur_swap:
-            donor = self._femora[int(rng.integers(len(self._femora)))]
-            knee = _with_femur(knee, donor.surfaces[Bone.FEMUR])
+            knee = _with_femur(knee, self._femora[int(rng.integers(len(self._femora)))])
         knee = _deformed(knee, vary, rng)
         pose = _random_pose(vary, rng)
         if pose != JointPose():
@@ -112,6 +112,18 @@ class KneeGenerator:
         # A bent leg lies on the table with thigh and shin to either side of the long axis.
         knee = knee.transformed(rotation("x", pose.flexion * rng.uniform(0.1, 0.6)))
         return _placed(replace(knee, name=f"generated_{seed}", person="nobody"), vary, rng)
+
+
+def _femora(knees: list[Knee], reference: Surface) -> list[Surface]:
+    """Of every knee, and of those that have nothing else, laid as the others lie."""
+    femora = [
+        knee.surfaces[Bone.FEMUR]
+        if knee.is_complete
+        else laid_alike(knee.surfaces[Bone.FEMUR], reference)
+        for knee in knees
+        if Bone.FEMUR in knee.surfaces
+    ]
+    return [femur for femur in femora if femur is not None]
 
 
 def _with_femur(knee: Knee, femur: Surface) -> Knee:

@@ -27,6 +27,10 @@ def train(
     preset: Annotated[
         str, typer.Option(help="Network: paper (stacked films), chen, backproject or encode.")
     ] = "encode",
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Weights to begin with instead of random ones; of the same network."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting, as in steps=2000 or network.base=16; repeatable."),
@@ -70,6 +74,7 @@ def train(
         output,
         chosen_device(device),
         workers,
+        start,
     )
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True)) as bars:

@@ -61,6 +61,7 @@ def run_alive(
         time.sleep(_PAUSE)
     if stop.is_set():
         raise Cancelled
+    pump(*state["at"])  # what was reported since the last look
     if failure:
         raise failure[0]
     return result[0]

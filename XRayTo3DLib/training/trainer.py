@@ -25,7 +25,7 @@ from XRayTo3DLib.reconstruction.losses import (
     surface_weighted_cross_entropy,
 )
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
-from XRayTo3DLib.reconstruction.weights import save_weights, with_fast_layout
+from XRayTo3DLib.reconstruction.weights import load_model, save_weights, with_fast_layout
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.dataset import (
     Sample,
@@ -63,9 +63,11 @@ class Trainer:
         folder: for log and checkpoint; an unfinished run in it is continued.
         device: to train on.
         workers: processes that prepare samples.
+        start: weights to begin with, of a network with the same settings; random ones by default.
 
     Raises:
-        XRayTo3DError: the folder holds a run with other settings.
+        XRayTo3DError: the folder holds a run with other settings, or the weights are of another
+            network.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Trainer:
         folder: Path,
         device: torch.device | None = None,
         workers: int = 1,
+        start: Path | None = None,
     ) -> None:
         self._settings, self._cases, self._validation = settings, cases, validation
         self._folder, self._workers = folder, workers
@@ -84,6 +87,8 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self._network = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
         self._average = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
+        if start is not None:
+            self._network.load_state_dict(_weights_of(start, settings))
         self._average.load_state_dict(self._network.state_dict())
         self._average.requires_grad_(False)
         films = self._network.films
@@ -308,6 +313,16 @@ def schedule(step: int, warmup: int, steps: int) -> float:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def _weights_of(path: Path, settings: TrainingSettings) -> dict[str, Tensor]:
+    network = load_model(path).network
+    if network.settings != settings.network:
+        raise XRayTo3DError(
+            f"{path.name} is of another network; choose the preset and the network's settings that "
+            "it was trained with."
+        )
+    return network.state_dict()
 
 
 def export_weights(checkpoint: Path, path: Path, bank: dict[str, Any]) -> None:
