@@ -56,6 +56,9 @@ def add_segmentation(scene: Scene, reconstruction: Reconstruction, name: str) ->
 
 def segmentations_logic(scene: Scene) -> slicer.vtkSlicerSegmentationsModuleLogic:
     """Slicer's logic of segmentations for a scene; it also makes their nodes known to it."""
+    module = getattr(getattr(slicer, "modules", None), "segmentations", None)
+    if module is not None:  # the application has one already, of its own scene
+        return module.logic()
     logic = slicer.vtkSlicerSegmentationsModuleLogic()
     logic.SetMRMLScene(scene)
     return logic
