@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import vtk
+from spheres import unit_sphere
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
@@ -65,15 +65,9 @@ def capsule(
     bottom: tuple[float, float, float], top: tuple[float, float, float], radius: float
 ) -> Surface:
     """The points within ``radius`` of the upright line from ``bottom`` to ``top``, triangulated."""
-    source = vtk.vtkSphereSource()
-    source.SetRadius(1.0)
-    source.SetThetaResolution(96)
-    # An even number of circles of latitude, poles included, leaves none on the equator: the band
-    # there becomes the cylinder when the halves are drawn apart.
-    source.SetPhiResolution(48)
-    source.SetOutputPointsPrecision(vtk.vtkAlgorithm.DOUBLE_PRECISION)
-    source.Update()
-    sphere = Surface.from_vtk(source.GetOutput())
+    # An even number of circles of latitude leaves none on the equator: the band there becomes the
+    # cylinder when the halves are drawn apart.
+    sphere = unit_sphere(96, 48)
     upper = sphere.vertices[:, 2:] > 0
     ends = np.where(upper, np.asarray(top, dtype=float), np.asarray(bottom, dtype=float))
     return Surface(ends + radius * sphere.vertices, sphere.faces)

@@ -64,7 +64,7 @@ def test_every_file_of_the_module_is_listed(repository: Path):
     )
     assert cmake_set(text, "MODULE_PYTHON_SCRIPTS") == scripts
     assert cmake_set(text, "MODULE_PYTHON_RESOURCES") == resources
-    assert "slicer_add_python_unittest(SCRIPT ${MODULE_NAME}.py)" in text
+    assert "slicer_add_python_unittest(SCRIPT XRayTo3D.py)" in text
     assert "WITH_GENERIC_TESTS" in text
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import vtk
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
+from spheres import unit_sphere
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.correspondence import (
@@ -29,13 +29,7 @@ from XRayTo3DLib.errors import XRayTo3DError
 
 def ellipsoid(axes: tuple[float, float, float], centre: tuple[float, float, float] = (0, 0, 0)):
     """Vertices lie on the exact ellipsoid."""
-    source = vtk.vtkSphereSource()
-    source.SetRadius(1.0)
-    source.SetThetaResolution(80)
-    source.SetPhiResolution(60)
-    source.SetOutputPointsPrecision(vtk.vtkAlgorithm.DOUBLE_PRECISION)
-    source.Update()
-    sphere = Surface.from_vtk(source.GetOutput())
+    sphere = unit_sphere(80, 60)
     return Surface(sphere.vertices * axes + np.asarray(centre), sphere.faces)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import vtk
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
+from spheres import unit_sphere
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.correspondence import Matcher, surface_gap
@@ -27,13 +27,7 @@ PEOPLE = ["anna", "berta", "carla", "dora"]
 
 def ball() -> Surface:
     """The unit sphere, its points far from even: what is learnt must not depend on that."""
-    source = vtk.vtkSphereSource()
-    source.SetRadius(1.0)
-    source.SetThetaResolution(40)
-    source.SetPhiResolution(30)
-    source.SetOutputPointsPrecision(vtk.vtkAlgorithm.DOUBLE_PRECISION)
-    source.Update()
-    return Surface.from_vtk(source.GetOutput())
+    return unit_sphere(40, 30)
 
 
 @pytest.fixture(scope="module")
