@@ -11,6 +11,7 @@ from XRayTo3DLib.anatomy.deformation import SmoothField
 from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps
 from XRayTo3DLib.anatomy.knee import Knee, condyle_box, rotation
 from XRayTo3DLib.anatomy.lone_femora import laid_alike
+from XRayTo3DLib.anatomy.osteophytes import HIGHEST_GRADE, with_osteophytes
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.radiograph import Side
@@ -22,6 +23,9 @@ _CENTRES = {
     Bone.FIBULA: np.array([25.0, -25.0, -25.0]),
 }
 """Fixed points of each bone's own scaling, so that growing bones stay in their places, mm."""
+
+_NARROWING = 0.4
+"""mm by which a joint is narrower for each grade of arthritis."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class KneeVariation:
         leg_turn: degrees by which the whole leg is turned about z; about x and y half as much.
         placing: mm by which the joint is off the isocentre.
         femur_swap: probability that the femur comes from another person.
+        arthritis: probability of osteophytes, and of a joint that is narrower by 0.4 mm a grade.
     """
 
     size: float = 0.08
@@ -57,6 +62,7 @@ class KneeVariation:
     leg_turn: float = 5.0
     placing: float = 6.0
     femur_swap: float = 0.6
+    arthritis: float = 0.25
 
     @classmethod
     def none(cls) -> KneeVariation:
@@ -107,6 +113,7 @@ class KneeGenerator:
             knee = _with_femur(knee, self._femora[int(rng.integers(len(self._femora)))])
         knee = _deformed(knee, vary, rng)
         pose = _random_pose(vary, rng)
+        knee, pose = _arthritic(knee, pose, vary, np.random.default_rng([seed, 8]))
         if pose != JointPose():
             knee = bend(knee, pose, gaps)
         # A bent leg lies on the table with thigh and shin to either side of the long axis.
@@ -153,6 +160,17 @@ def _deformed(knee: Knee, vary: KneeVariation, rng: np.random.Generator) -> Knee
         moved = moved + arrangement(vertices) + shape(vertices) + detail(vertices)
         surfaces[bone] = Surface(moved * size, knee.surfaces[bone].faces)
     return replace(knee, surfaces=surfaces)
+
+
+def _arthritic(
+    knee: Knee, pose: JointPose, vary: KneeVariation, rng: np.random.Generator
+) -> tuple[Knee, JointPose]:
+    """Some knees with osteophytes of a random grade, and their pose with a narrower joint."""
+    if rng.random() >= vary.arthritis:
+        return knee, pose
+    grade = int(rng.integers(1, HIGHEST_GRADE + 1))
+    narrower = replace(pose, gap_change=pose.gap_change - _NARROWING * grade)
+    return with_osteophytes(knee, grade, rng), narrower
 
 
 def _random_pose(vary: KneeVariation, rng: np.random.Generator) -> JointPose:
