@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from XRayTo3DLib.commands.benchmark import benchmark
 from XRayTo3DLib.commands.demo import demo
+from XRayTo3DLib.commands.embed import embed
 from XRayTo3DLib.commands.evaluate import evaluate
 from XRayTo3DLib.commands.generate import generate
 from XRayTo3DLib.commands.population import population
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command()(reconstruct)
 app.command()(demo)
+app.command()(embed)
 app.command()(evaluate)
 app.command()(benchmark)
 app.command()(generate)

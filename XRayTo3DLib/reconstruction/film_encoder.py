@@ -30,7 +30,7 @@ class FilmEncoder(nn.Module):
             for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
         )
         self.exit = nn.Conv2d(base, features + bones, 1)
-        self.features = features
+        self.features, self.deepest_width = features, widths[-1]
 
     def forward(self, films: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, 2, rows, columns)`` to features and logits of the bones' silhouettes.
@@ -38,13 +38,7 @@ class FilmEncoder(nn.Module):
         Returns:
             ``(B, 2, features, rows / 2, columns / 2)`` and ``(B, 2, bones, …)``.
         """
-        views = [entry(films[:, view, None]) for view, entry in enumerate(self.entry)]
-        image = torch.stack(views, dim=1).flatten(0, 1)
-        image = image.contiguous(memory_format=torch.channels_last)
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.down):
-            image = block(image if level == 0 else F.max_pool2d(image, 2))
-            skips.append(image)
+        skips = self._descended(films)
         image = skips.pop()
         for block in reversed(self.up):
             skip = skips.pop()
@@ -52,3 +46,21 @@ class FilmEncoder(nn.Module):
             image = block(torch.cat([image, skip], dim=1))
         image = self.exit(image).unflatten(0, films.shape[:2])
         return image[:, :, : self.features], image[:, :, self.features :]
+
+    def deepest(self, films: Tensor) -> Tensor:
+        """``(B, 2, rows, columns)`` to ``(B, 2, 8·base, rows / 32, columns / 32)``.
+
+        What the encoder makes of each film where it sees most of it at once.
+        """
+        return self._descended(films)[-1].unflatten(0, films.shape[:2])
+
+    def _descended(self, films: Tensor) -> list[Tensor]:
+        """The output of every level, finest first, the views of a pair one after the other."""
+        views = [entry(films[:, view, None]) for view, entry in enumerate(self.entry)]
+        image = torch.stack(views, dim=1).flatten(0, 1)
+        image = image.contiguous(memory_format=torch.channels_last)
+        levels: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            image = block(image if level == 0 else F.max_pool2d(image, 2))
+            levels.append(image)
+        return levels
