@@ -1,0 +1,64 @@
+"""The fine step: the network's coarse volume, and the detail of the films, in one volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.imaging.grid import VolumeGrid
+from XRayTo3DLib.tomography.consistency import made_consistent
+from XRayTo3DLib.tomography.density_cases import DENSITY_GRID
+from XRayTo3DLib.tomography.film_fit import FilmFit, fit_film
+from XRayTo3DLib.tomography.resampling import resampled
+
+_SIZE = 192
+
+FINE_GRID = VolumeGrid(
+    (_SIZE,) * 3,
+    DENSITY_GRID.spacing * DENSITY_GRID.shape[0] / _SIZE,
+    DENSITY_GRID.centre,
+)
+"""Where the result lies: 1.07 mm over the whole of the network's cube."""
+
+
+@dataclass(frozen=True)
+class FineDensity:
+    """The fine volume and what it was fitted to.
+
+    Attributes:
+        attenuation: ``(z, y, x)`` float32 on :data:`FINE_GRID`, 1/mm.
+        deviation: ``(z, y, x)`` float32, 1/mm, as the network states it.
+        fits: of each film.
+    """
+
+    attenuation: Tensor
+    deviation: Tensor
+    fits: tuple[FilmFit, ...]
+
+
+def fine_density(
+    mean: Tensor,
+    deviation: Tensor,
+    grid: VolumeGrid,
+    films: list[tuple[np.ndarray, ViewGeometry]],
+    rounds: int = 3,
+) -> FineDensity:
+    """Refine a coarse volume until its projections are the films.
+
+    Args:
+        mean: ``(z, y, x)`` 1/mm.
+        deviation: ``(z, y, x)`` 1/mm, how unsure it is.
+        grid: of both.
+        films: pixels ``(rows, columns)``, more attenuation brighter, and where they were taken.
+        rounds: of the correction; 0 gives the coarse volume on the fine grid.
+    """
+    volume = resampled(mean, grid, FINE_GRID).clamp_min(0.0)
+    spread = resampled(deviation, grid, FINE_GRID)
+    fits = tuple(fit_film(pixels, view, volume, FINE_GRID) for pixels, view in films)
+    if rounds:
+        measured = [fit.measured for fit in fits]
+        volume = made_consistent(volume, spread.square(), FINE_GRID, measured, rounds)
+    return FineDensity(volume, spread, fits)
