@@ -1,13 +1,22 @@
-"""``xrayto3d benchmark``: networks beside each other, and what faults in the filming cost."""
+"""``xrayto3d benchmark``: networks beside each other, and what faults of the films cost."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 SHIPPED_NAME = "shipped"
+
+
+class ConditionsOption(str, Enum):
+    """The values of ``--conditions``."""
+
+    GEOMETRY = "geometry"
+    PICTURE = "picture"
+    ALL = "all"
 
 
 def benchmark(
@@ -28,62 +37,66 @@ def benchmark(
     film: Annotated[str, typer.Option(help="Simulator of the films: own or gvxr.")] = "own",
     condition: Annotated[
         list[str] | None,
-        typer.Option(help="A condition by its name, such as 'turned 5°'; repeatable (all)."),
+        typer.Option(help="A condition by its name, such as 'turned 5°'; repeatable."),
     ] = None,
+    conditions: Annotated[
+        ConditionsOption, typer.Option(help="Faults of which kind, unless --condition names some.")
+    ] = ConditionsOption.ALL,
     placements: Annotated[
         int, typer.Option(min=1, help="How often each knee is placed and filmed anew.")
     ] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of placing, machine and films.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Of the processor, for the costs.")] = 4,
+    cost: Annotated[bool, typer.Option(help="Measure seconds and memory too.")] = True,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Measure all anew and replace scores.csv.")
+    ] = False,
 ) -> None:
     """Measure accuracy, robustness and cost of networks on the same films of people held out.
 
-    Writes scores.csv, accuracy.md, robustness.md and cost.md.
+    Ideal films are always among them. Writes scores.csv as it goes, then accuracy.md, robustness.md
+    and cost.md; the same command again goes on where a stopped run was.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
+    from XRayTo3DLib.commands.counting import counted
     from XRayTo3DLib.errors import XRayTo3DError
-    from XRayTo3DLib.evaluation.benchmark import (
-        BenchmarkSettings,
+    from XRayTo3DLib.evaluation.benchmark import BenchmarkSettings
+    from XRayTo3DLib.evaluation.benchmark import benchmark as measure
+    from XRayTo3DLib.evaluation.benchmark_tables import (
         accuracy_table,
-        benchmark_csv,
         cost_table,
         robustness_table,
     )
-    from XRayTo3DLib.evaluation.benchmark import benchmark as measure
-    from XRayTo3DLib.evaluation.conditions import conditions_named
+    from XRayTo3DLib.evaluation.conditions import Group, conditions_named
     from XRayTo3DLib.evaluation.contestants import contestants_from
     from XRayTo3DLib.evaluation.cost import measure_cost
     from XRayTo3DLib.evaluation.filming import Simulator
+    from XRayTo3DLib.evaluation.score_book import ScoreBook
 
     if film not in {simulator.value for simulator in Simulator}:
         raise XRayTo3DError(f"--film is own or gvxr, not {film!r}.")
+    group = None if conditions is ConditionsOption.ALL else Group(conditions.value)
+    chosen = conditions_named(condition, group)
     contestants = contestants_from(network or [SHIPPED_NAME], person, refine)
     _, knees = split_by_person(load_knees(bones), person)
-    settings = BenchmarkSettings(
-        contestants, Simulator(film), conditions_named(condition), placements, seed
-    )
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("Measuring", total=None)
+    scores = output / "scores.csv"
+    if restart:
+        scores.unlink(missing_ok=True)
+    book = ScoreBook(scores)
+    settings = BenchmarkSettings(contestants, Simulator(film), chosen, placements, seed)
+    with counted() as advance:
+        rows = measure(knees, settings, book, advance)
 
-        def advance(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
-        rows = measure(knees, settings, advance)
-    costs = {
-        entry.name: measure_cost(entry.weights, threads)
-        for entry in contestants
-        if not entry.refine
-    }
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "scores.csv").write_text(benchmark_csv(rows), encoding="utf-8")
-    for name, table in (
-        ("accuracy", accuracy_table(rows)),
-        ("robustness", robustness_table(rows)),
-        ("cost", cost_table(costs)),
-    ):
+    def write(name: str, table: str) -> None:
         (output / f"{name}.md").write_text(table, encoding="utf-8")
         typer.echo(table)
+
+    write("accuracy", accuracy_table(rows))
+    write("robustness", robustness_table(rows))
+    if cost:
+        networks = [entry for entry in contestants if not entry.refine]
+        write(
+            "cost",
+            cost_table({entry.name: measure_cost(entry.weights, threads) for entry in networks}),
+        )
     typer.echo(f"Tables in {output}")

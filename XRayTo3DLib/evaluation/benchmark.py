@@ -1,12 +1,12 @@
-"""Networks beside each other, on the same films, with one fault at a time."""
+"""Contestants beside each other, on the same films, with one fault at a time."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from io import StringIO
-from pathlib import Path
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -15,26 +15,19 @@ from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.alignment import aligned
 from XRayTo3DLib.evaluation.conditions import CONDITIONS, IDEAL, Condition
-from XRayTo3DLib.evaluation.cost import Cost
+from XRayTo3DLib.evaluation.contestants import Contestant, KneeFound
 from XRayTo3DLib.evaluation.filming import Simulator, film_knee, filming_geometry
-from XRayTo3DLib.evaluation.tables import KneeScores, Spread, score_knee
+from XRayTo3DLib.evaluation.positioning import Positioning
+from XRayTo3DLib.evaluation.score_book import BenchmarkRow, ScoreBook
+from XRayTo3DLib.evaluation.tables import score_knee
+from XRayTo3DLib.imaging.geometry import BiplanarGeometry
 from XRayTo3DLib.imaging.radiograph import Radiograph
-from XRayTo3DLib.reconstruction.reconstruct import reconstruct
 
+Films = tuple[Radiograph, Radiograph]
+"""Frontal, lateral."""
 
-@dataclass(frozen=True)
-class Contestant:
-    """A way to reconstruct.
-
-    Attributes:
-        name: for tables.
-        weights: of its network; those shipped by default.
-        refine: whether the result is fitted to the films.
-    """
-
-    name: str
-    weights: Path | None = None
-    refine: bool = False
+Advance = Callable[[int, int, str], None]
+"""Called with (done, all, what was done)."""
 
 
 @dataclass(frozen=True)
@@ -56,33 +49,22 @@ class BenchmarkSettings:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class BenchmarkRow:
-    """One bone of one knee, reconstructed by one contestant under one condition.
-
-    Attributes:
-        contestant: its name.
-        condition: its name.
-        scores: of the bone; after one rigid motion of the whole knee unless the condition is
-            ideal.
-    """
-
-    contestant: str
-    condition: str
-    scores: KneeScores
-
-
 def benchmark(
     knees: list[Knee],
     settings: BenchmarkSettings,
-    progress: Callable[[int, int], None] | None = None,
+    book: ScoreBook | None = None,
+    progress: Advance | None = None,
 ) -> list[BenchmarkRow]:
     """Film each knee under each condition, and have every contestant reconstruct it.
+
+    Ideal films are scored twice, as they are and after one rigid motion, so that what a condition
+    costs is told from scores of the same kind.
 
     Args:
         knees: complete knees of people that no contestant was trained on, aligned.
         settings: what is measured.
-        progress: called with (done, all) after each pair of films.
+        book: of scores; what it holds is not measured again, what is measured is put into it.
+        progress: told after each pair of films that a contestant has reconstructed.
 
     Raises:
         XRayTo3DError: no knee is complete.
@@ -90,145 +72,122 @@ def benchmark(
     complete = [knee for knee in knees if knee.is_complete]
     if not complete:
         raise XRayTo3DError("None of the people to be measured has a knee with all four bones.")
-    tasks = [
-        (knee, placement, condition)
-        for knee in complete
-        for placement in range(settings.placements)
-        for condition in settings.conditions
-    ]
+    book = book or ScoreBook()
+    total = (
+        len(complete) * settings.placements * len(settings.conditions) * len(settings.contestants)
+    )
     rows: list[BenchmarkRow] = []
-    for done, (knee, placement, condition) in enumerate(tasks, start=1):
-        rows += _measure(knee, placement, condition, settings)
-        if progress:
-            progress(done, len(tasks))
+    done = 0
+    for sitting in _sittings(complete, settings):
+        for condition in settings.conditions:
+            for contestant in settings.contestants:
+                rows += _measured(sitting, condition, contestant, book)
+                done += 1
+                if progress:
+                    progress(done, total, f"{sitting.name}, {condition.name}, {contestant.name}")
     return rows
 
 
-def _measure(
-    knee: Knee, placement: int, condition: Condition, settings: BenchmarkSettings
-) -> Iterator[BenchmarkRow]:
-    seed = settings.seed * 1000 + placement
-    placed = KneeGenerator([knee], KneeVariation.placing_only())(seed)
-    films = _films(placed, condition, settings.simulator, seed)
-    for contestant in settings.contestants:
-        result = reconstruct(
-            *films,
-            # A lateral film at another height is told from a stated geometry only by looking.
-            find_joint=condition.height != 0,
-            refine=contestant.refine,
-            weights=contestant.weights,
-        )
-        surfaces = result.surfaces
-        if condition != IDEAL and surfaces:
-            surfaces, _ = aligned(surfaces, placed.surfaces)
-        name = f"{knee.name.replace('/', '_')}_{placement}"
-        for scores in score_knee(
-            surfaces,
-            placed.surfaces,
-            result.grid,
-            knee=name,
-            person=knee.person,
-            film=settings.simulator.value,
-        ):
-            yield BenchmarkRow(contestant.name, condition.name, scores)
+def _sittings(knees: list[Knee], settings: BenchmarkSettings) -> Iterator[Sitting]:
+    for knee in knees:
+        for placement in range(settings.placements):
+            yield Sitting(knee, placement, settings.seed * 1000 + placement, settings.simulator)
 
 
-def _films(knee: Knee, condition: Condition, simulator: Simulator, seed: int) -> list[Radiograph]:
-    stated = filming_geometry(np.random.default_rng([seed, 17]))
-    true = condition.true_geometry(stated)
-    frontal, lateral = film_knee(knee, true, simulator, seed, stated=stated)
-    if condition.flexion:
-        _, lateral = film_knee(condition.on_lateral(knee), true, simulator, seed, stated=stated)
-    rng = np.random.default_rng([seed, 19])
-    return [condition.degraded(film, rng) for film in (frontal, lateral)]
+class Sitting:
+    """A knee placed once, and the films that are taken of it.
+
+    Args:
+        knee: complete.
+        placement: its number, for the name.
+        seed: of placing, machine and films.
+        simulator: whose films.
+    """
+
+    def __init__(self, knee: Knee, placement: int, seed: int, simulator: Simulator) -> None:
+        self.name = f"{knee.name.replace('/', '_')}_{placement}"
+        self.knee, self.seed, self.simulator = knee, seed, simulator
+        self._taken: dict[Positioning, Films] = {}
+
+    @cached_property
+    def placed(self) -> Knee:
+        """The knee as it lies; a left one as a right one, which the generator makes of all."""
+        return KneeGenerator([self.knee], KneeVariation.placing_only())(self.seed)
+
+    @cached_property
+    def stated(self) -> BiplanarGeometry:
+        """What the headers of all films say."""
+        return filming_geometry(np.random.default_rng([self.seed, 17]), self.placed.side)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the surfaces and of all that the films depend on."""
+        digest = hashlib.sha256()
+        for _, surface in sorted(self.knee.surfaces.items()):
+            digest.update(np.ascontiguousarray(surface.vertices, dtype=np.float64).tobytes())
+        return f"{self.name} {digest.hexdigest()} {self.seed} {self.simulator.value}"
+
+    def films(self, condition: Condition) -> Films:
+        """Taken under a condition; the clean picture is taken once for all faults of pictures."""
+        rng = np.random.default_rng([self.seed, 19])
+        frontal, lateral = self._clean(condition.positioning)
+        return condition.degraded(frontal, rng), condition.degraded(lateral, rng)
+
+    def _clean(self, positioning: Positioning) -> Films:
+        if positioning not in self._taken:
+            films = self._filmed(positioning.on_lateral(self.placed), positioning)
+            if positioning.flexion:
+                straight, _ = self._clean(replace(positioning, flexion=0.0))
+                films = (straight, films[1])
+            self._taken[positioning] = films
+        return self._taken[positioning]
+
+    def _filmed(self, knee: Knee, positioning: Positioning) -> Films:
+        true = positioning.true_geometry(self.stated)
+        return film_knee(knee, true, self.simulator, self.seed, stated=self.stated)
 
 
-def accuracy_table(rows: Sequence[BenchmarkRow]) -> str:
-    """Ideal films: Dice and ASSD of each bone, a line for each contestant, Markdown."""
-    bones = list(dict.fromkeys(row.scores.bone for row in rows))
-    head = ["Contestant", *(f"{bone.title} Dice, ASSD mm" for bone in bones), "Mean Dice, ASSD mm"]
-    lines = [head, ["---"] * len(head)]
-    for name in dict.fromkeys(row.contestant for row in rows):
-        ideal = [r.scores for r in rows if r.contestant == name and r.condition == IDEAL.name]
-        if not ideal:
-            continue
-        cells = [_cell([s for s in ideal if s.bone is bone]) for bone in bones]
-        lines.append([name, *cells, _cell(_per_knee(ideal))])
-    return _markdown(lines)
-
-
-def robustness_table(rows: Sequence[BenchmarkRow]) -> str:
-    """A line for each condition: mean Dice, and ASSD, of each contestant, Markdown."""
-    names = list(dict.fromkeys(row.contestant for row in rows))
-    lines = [["Condition", *(f"{name}: Dice, ASSD mm" for name in names)]]
-    lines.append(["---"] * len(lines[0]))
-    for condition in dict.fromkeys(row.condition for row in rows):
-        cells = [
-            _cell(
-                _per_knee(
-                    r.scores for r in rows if r.contestant == name and r.condition == condition
-                )
-            )
-            for name in names
-        ]
-        lines.append([condition, *cells])
-    return _markdown(lines)
-
-
-def cost_table(costs: dict[str, Cost]) -> str:
-    """Parameters, operations, seconds and memory of each contestant, Markdown."""
-    stages = list(next(iter(costs.values())).stages)
-    head = ["Contestant", "Parameters, 10⁶", "Operations, 10⁹", "Start s"]
-    head += [f"{stage} s" for stage in stages] + ["All s", "Memory MB"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for name, cost in costs.items():
-        lines.append(
-            [
-                name,
-                f"{cost.parameters / 1e6:.2f}",
-                f"{cost.operations / 1e9:.1f}",
-                f"{cost.ready:.2f}",
-                *(f"{cost.stages[stage]:.2f}" for stage in stages),
-                f"{cost.seconds:.2f}",
-                f"{cost.peak_mb:.0f}",
-            ]
-        )
-    return _markdown(lines)
-
-
-def benchmark_csv(rows: Sequence[BenchmarkRow]) -> str:
-    """Every row as CSV."""
-    text = StringIO(newline="")
-    names = ["contestant", "condition", *KneeScores.__dataclass_fields__]
-    writer = csv.DictWriter(text, names)
-    writer.writeheader()
-    for row in rows:
-        scores = {**asdict(row.scores), "bone": row.scores.bone.key}
-        writer.writerow({"contestant": row.contestant, "condition": row.condition, **scores})
-    return text.getvalue()
-
-
-@dataclass(frozen=True)
-class _Mean:
-    dice: float
-    assd: float
-
-
-def _per_knee(scores: Iterator[KneeScores] | Sequence[KneeScores]) -> list[_Mean]:
-    """Means over the bones of each knee; their spread is that between knees."""
-    by_knee: dict[str, list[KneeScores]] = {}
-    for score in scores:
-        by_knee.setdefault(score.knee, []).append(score)
+def _measured(
+    sitting: Sitting, condition: Condition, contestant: Contestant, book: ScoreBook
+) -> list[BenchmarkRow]:
+    ways = (False, True) if condition is IDEAL else (condition.astray,)
+    runs = {way: _run(sitting, condition, contestant, way) for way in ways}
+    missing = [way for way in ways if not book.rows(runs[way])]
+    if missing:
+        found = contestant(*sitting.films(condition), find_joint=condition.find_joint)
+        for way in missing:
+            book.add(_scored(found, sitting, condition, contestant, way, runs[way]))
     return [
-        _Mean(Spread.of(s.dice for s in bones).mean, Spread.of(s.assd for s in bones).mean)
-        for bones in by_knee.values()
+        # Weights may have been measured under another name before.
+        replace(row, contestant=contestant.name)
+        for way in ways
+        for row in book.rows(runs[way])
     ]
 
 
-def _cell(scores: Sequence[KneeScores] | Sequence[_Mean]) -> str:
-    dice, assd = (Spread.of(getattr(s, name) for s in scores) for name in ("dice", "assd"))
-    return f"{dice.text(3)}, {assd.text(2)}"
+def _run(sitting: Sitting, condition: Condition, contestant: Contestant, align: bool) -> str:
+    words = [sitting.fingerprint, condition.name, contestant.fingerprint, align]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def _scored(
+    found: KneeFound,
+    sitting: Sitting,
+    condition: Condition,
+    contestant: Contestant,
+    align: bool,
+    run: str,
+) -> list[BenchmarkRow]:
+    truth = sitting.placed.surfaces
+    surfaces = dict(found.surfaces)
+    if align and surfaces:
+        surfaces, _ = aligned(surfaces, truth)
+    scores = score_knee(
+        surfaces,
+        truth,
+        found.grid,
+        knee=sitting.name,
+        person=sitting.knee.person,
+        film=sitting.simulator.value,
+    )
+    return [BenchmarkRow(run, contestant.name, condition.name, align, each) for each in scores]

@@ -1,129 +1,135 @@
-"""What goes wrong between a knee and its films: one fault at a time, of a stated size.
-
-The film is taken with the fault; its header says that all is well.
-"""
+"""The faults that the benchmark measures, one at a time: of the geometry and of the picture."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 
-import numpy as np
-
-from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps
-from XRayTo3DLib.anatomy.knee import Knee, rotation
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
-from XRayTo3DLib.imaging.radiograph import Radiograph
+from XRayTo3DLib.evaluation import film_conditions as picture
+from XRayTo3DLib.evaluation.film_conditions import Degradation
+from XRayTo3DLib.evaluation.positioning import AS_STATED, Positioning
+from XRayTo3DLib.imaging.collimation import Collimation
+from XRayTo3DLib.imaging.film_settings import FilmSettings
+
+
+class Group(str, Enum):
+    """What a fault is a fault of."""
+
+    GEOMETRY = "geometry"
+    """Where tube, detector and knee are."""
+    PICTURE = "picture"
+    """The picture."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A fault.
+    """Films with one fault of which their headers say nothing.
 
     Attributes:
-        name: for tables, with its size.
-        turn: degrees by which the lateral view is turned about the patient's long axis.
-        roll: degrees by which the lateral film is turned in its plane (about its beam).
-        distance: share by which both SIDs and SODs are larger than stated.
-        magnification: share by which the lateral magnification is larger than stated.
-        height: mm by which the lateral beam meets the leg higher.
-        flexion: degrees by which the knee is bent more on the lateral film.
-        crop: share of each side of both films that shutters hide.
-        noise: standard deviation of added noise, of the range of the film.
+        name: for tables, with the fault's size.
+        positioning: of tube, detector and knee.
+        degraded: the finished picture made worse; both films alike.
+        astray: whether films and headers disagree on where the knee is. Then only its shape and
+            inner arrangement can be right, and it is compared after one rigid motion.
+        find_joint: whether the joint has to be looked for, as its place on the film is not the
+            header's.
     """
 
     name: str
-    turn: float = 0.0
-    roll: float = 0.0
-    distance: float = 0.0
-    magnification: float = 0.0
-    height: float = 0.0
-    flexion: float = 0.0
-    crop: float = 0.0
-    noise: float = 0.0
+    positioning: Positioning = AS_STATED
+    degraded: Degradation = picture.unchanged
+    astray: bool = False
+    find_joint: bool = False
 
-    def true_geometry(self, stated: BiplanarGeometry) -> BiplanarGeometry:
-        """Where sources and detectors really stood."""
-        frontal, lateral = (_farther(view, self.distance) for view in stated.views)
-        lateral = _enlarged(lateral, self.magnification)
-        beam = lateral.normal
-        turned = rotation("z", self.turn)[:3, :3] @ _about(beam, self.roll)
-        return BiplanarGeometry(frontal, lateral.moved(turned, (0.0, 0.0, self.height)))
+    @property
+    def group(self) -> Group:
+        """What the fault is one of."""
+        return Group.PICTURE if self.positioning == AS_STATED else Group.GEOMETRY
 
-    def on_lateral(self, knee: Knee) -> Knee:
-        """The knee as it is when the lateral film is taken; the femur lies as before."""
-        if not self.flexion:
-            return knee
-        return bend(knee, JointPose(flexion=self.flexion), joint_gaps(knee))
 
-    def degraded(self, film: Radiograph, rng: np.random.Generator) -> Radiograph:
-        """The film with shutters and noise."""
-        pixels = film.pixels
-        if self.noise:
-            pixels = pixels + rng.normal(0.0, self.noise * np.ptp(pixels), pixels.shape)
-        if self.crop:
-            rows, columns = (round(self.crop * size) for size in pixels.shape)
-            kept = np.zeros(pixels.shape, dtype=bool)
-            kept[rows : pixels.shape[0] - rows, columns : pixels.shape[1] - columns] = True
-            pixels = np.where(kept, pixels, pixels.min())
-        return replace(film, pixels=pixels.astype(np.float32))
+def _stood(name: str, positioning: Positioning) -> Condition:
+    # A lateral film at another height is told from a stated geometry only by looking.
+    return Condition(name, positioning, astray=True, find_joint=positioning.height != 0)
 
 
 IDEAL = Condition("ideal")
+"""No fault; the losses under all others are told from it."""
 
-CONDITIONS = (
-    IDEAL,
-    *(Condition(f"turned {angle:g}°", turn=angle) for angle in (2.5, 5.0, 10.0)),
-    *(Condition(f"rolled {angle:g}°", roll=angle) for angle in (2.5, 5.0, 10.0)),
-    Condition("distances +5 %", distance=0.05),
-    Condition("lateral magnified +5 %", magnification=0.05),
-    Condition("lateral 20 mm higher", height=20.0),
-    Condition("lateral 20 mm lower", height=-20.0),
-    Condition("flexed 10° more", flexion=10.0),
-    Condition("flexed 20° more", flexion=20.0),
-    Condition("cropped by 12 %", crop=0.12),
-    Condition("noise of 4 %", noise=0.04),
+GEOMETRY_CONDITIONS = (
+    *(_stood(f"turned {angle:g}°", Positioning(turn=angle)) for angle in (2.5, 5.0, 10.0)),
+    *(_stood(f"rolled {angle:g}°", Positioning(roll=angle)) for angle in (2.5, 5.0, 10.0)),
+    _stood("distances +5 %", Positioning(distance=0.05)),
+    _stood("lateral magnified +5 %", Positioning(magnification=0.05)),
+    _stood("lateral 20 mm higher", Positioning(height=20.0)),
+    _stood("lateral 20 mm lower", Positioning(height=-20.0)),
+    _stood("flexed 10° more", Positioning(flexion=10.0)),
+    _stood("flexed 20° more", Positioning(flexion=20.0)),
 )
+
+_SHUTTERS = (0.12, 0.12, 0.12, 0.12)
+
+PICTURE_CONDITIONS = (
+    Condition("cropped by 12 %", degraded=picture.collimated(Collimation(_SHUTTERS))),
+    Condition("noise of 4 %", degraded=picture.noisy(0.04)),
+    Condition("noise of 10 %", degraded=picture.noisy(0.10)),
+    Condition("exposed 2 stops less", degraded=picture.exposed(-2.0)),
+    Condition("exposed 2 stops more", degraded=picture.exposed(2.0)),
+    Condition("blurred by 0.5 mm", degraded=picture.blurred(0.5)),
+    Condition("blurred by 1.5 mm", degraded=picture.blurred(1.5)),
+    Condition("gamma 0.5", degraded=picture.toned_by(FilmSettings(gamma=0.5))),
+    Condition("gamma 2", degraded=picture.toned_by(FilmSettings(gamma=2.0))),
+    Condition("steep tone curve", degraded=picture.toned_by(FilmSettings(sigmoid_slope=8.0))),
+    Condition("inverted", degraded=picture.inverted),
+    Condition(
+        "cut 15 % below and at the right",
+        degraded=picture.cut(0.0, 0.15, 0.0, 0.15),
+        astray=True,
+        find_joint=True,
+    ),
+    Condition("both films turned +10°", degraded=picture.turned(10.0), astray=True),
+    Condition("both films turned -10°", degraded=picture.turned(-10.0), astray=True),
+    Condition("JPEG quality 30", degraded=picture.compressed(30)),
+    Condition("8 bits", degraded=picture.quantised(8)),
+    Condition("half resolution", degraded=picture.resampled(0.5)),
+    Condition("double resolution", degraded=picture.resampled(2.0)),
+    Condition("lead markers", degraded=picture.marked()),
+    Condition(
+        "collimated askew in black",
+        degraded=picture.collimated(Collimation((0.05, 0.10, 0.15, 0.08), 6.0, 0.0)),
+    ),
+    Condition(
+        "collimated askew in white",
+        degraded=picture.collimated(Collimation((0.05, 0.10, 0.15, 0.08), 6.0, 1.0)),
+    ),
+)
+
+CONDITIONS = (IDEAL, *GEOMETRY_CONDITIONS, *PICTURE_CONDITIONS)
 """What the benchmark measures."""
 
 
-def conditions_named(names: list[str] | None) -> tuple[Condition, ...]:
-    """Conditions by their names; all of them when none is named.
+def conditions_named(
+    names: Sequence[str] | None = None, group: Group | None = None
+) -> tuple[Condition, ...]:
+    """Conditions by their names, or those of a group; all of them when neither is given.
+
+    The ideal one is always among them, and first.
+
+    Args:
+        names: of conditions; they beat the group.
+        group: of the faults; None for all.
 
     Raises:
         XRayTo3DError: there is none of a name.
     """
-    if not names:
-        return CONDITIONS
     known = {condition.name: condition for condition in CONDITIONS}
-    if unknown := [name for name in names if name not in known]:
-        raise XRayTo3DError(
-            f"There is no condition {unknown[0]!r}; the conditions are: {', '.join(known)}."
-        )
-    return tuple(known[name] for name in names)
-
-
-def _about(axis: np.ndarray, degrees: float) -> np.ndarray:
-    """Rotation matrix about a unit axis (Rodrigues' formula)."""
-    angle = np.radians(degrees)
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-def _farther(view: ViewGeometry, share: float) -> ViewGeometry:
-    """Source and detector moved away from the isocentre along the beam, in proportion."""
-    away = view.normal * share
-    return replace(
-        view,
-        source=view.source - view.sod * away,
-        first_pixel=view.first_pixel + (view.sid - view.sod) * away,
-    )
-
-
-def _enlarged(view: ViewGeometry, share: float) -> ViewGeometry:
-    """The source moved nearer until the magnification is larger by ``share``."""
-    behind = view.sid - view.sod
-    magnification = view.sid / view.sod * (1.0 + share)
-    nearer = view.sod - behind / (magnification - 1.0)
-    return replace(view, source=view.source + view.normal * nearer)
+    if names:
+        if unknown := [name for name in names if name not in known]:
+            raise XRayTo3DError(
+                f"There is no condition {unknown[0]!r}; the conditions are: {', '.join(known)}."
+            )
+        faults = [known[name] for name in dict.fromkeys(names)]
+    else:
+        faults = [condition for condition in CONDITIONS if group in (None, condition.group)]
+    return (IDEAL, *(condition for condition in faults if condition is not IDEAL))

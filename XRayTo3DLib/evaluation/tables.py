@@ -186,9 +186,18 @@ def terminal_table(summary: Sequence[SummaryRow], title: str | None = None) -> T
 
 def markdown_table(summary: Sequence[SummaryRow]) -> str:
     """The summary as a GitHub-flavoured Markdown table."""
-    rule = ["---", "---", *["---:"] * (len(_HEADINGS) - 2)]
-    lines = [_HEADINGS, rule, *(row.cells() for row in summary)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown([_HEADINGS, *(row.cells() for row in summary)], words=2)
+
+
+def markdown(lines: Sequence[Sequence[str]], words: int = 1) -> str:
+    """Lines of cells as a GitHub-flavoured Markdown table.
+
+    Args:
+        lines: the headings first.
+        words: columns, from the left, that hold words; the others are set as numbers.
+    """
+    rule = [*["---"] * words, *["---:"] * (len(lines[0]) - words)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
 
 
 def csv_table(rows: Sequence[KneeScores]) -> str:

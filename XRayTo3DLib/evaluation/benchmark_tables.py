@@ -1,0 +1,115 @@
+"""What a benchmark found, as Markdown tables: accuracy, robustness, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from XRayTo3DLib.evaluation.conditions import IDEAL
+from XRayTo3DLib.evaluation.cost import Cost
+from XRayTo3DLib.evaluation.score_book import BenchmarkRow
+from XRayTo3DLib.evaluation.tables import KneeScores, Spread, markdown
+
+ROBUSTNESS_NOTE = (
+    "Mean ± SD between knees of each knee's mean over its bones. *Lost* is the difference from the "
+    "ideal films of the same knee. \\* Films and headers disagree on where the knee is: compared "
+    "after one rigid motion of the whole knee, as are the ideal films for that difference.\n"
+)
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """Of the bones of one knee."""
+
+    dice: float
+    assd: float
+
+
+def accuracy_table(rows: Sequence[BenchmarkRow]) -> str:
+    """Ideal films: Dice and ASSD of each bone, a line for each contestant, Markdown."""
+    bones = list(dict.fromkeys(row.scores.bone for row in rows))
+    head = ["Contestant", *(f"{bone.title} Dice, ASSD mm" for bone in bones), "Mean Dice, ASSD mm"]
+    lines = [head]
+    for name in dict.fromkeys(row.contestant for row in rows):
+        ideal = _scores(rows, name, IDEAL.name, aligned=False)
+        if not ideal:
+            continue
+        cells = [_cell([s for s in ideal if s.bone is bone]) for bone in bones]
+        lines.append([name, *cells, _cell(list(_per_knee(ideal).values()))])
+    return markdown(lines)
+
+
+def robustness_table(rows: Sequence[BenchmarkRow]) -> str:
+    """A line for each condition: Dice, Dice lost and ASSD of each contestant, Markdown.
+
+    What is lost is the mean ± SD of the differences from the ideal films, knee by knee.
+    """
+    names = list(dict.fromkeys(row.contestant for row in rows))
+    head = ["Condition"]
+    for name in names:
+        head += [f"{name}: Dice", f"{name}: Dice lost", f"{name}: ASSD mm"]
+    lines = [head]
+    for condition in dict.fromkeys(row.condition for row in rows):
+        aligned = all(row.aligned for row in rows if row.condition == condition)
+        line = [f"{condition} \\*" if aligned else condition]
+        for name in names:
+            measured = _per_knee(_scores(rows, name, condition, aligned))
+            ideal = _per_knee(_scores(rows, name, IDEAL.name, aligned))
+            line += [
+                Spread.of(knee.dice for knee in measured.values()).text(3),
+                "–" if condition == IDEAL.name else _lost(ideal, measured).text(3),
+                Spread.of(knee.assd for knee in measured.values()).text(2),
+            ]
+        lines.append(line)
+    return markdown(lines) + "\n" + ROBUSTNESS_NOTE
+
+
+def cost_table(costs: Mapping[str, Cost]) -> str:
+    """Parameters, operations, seconds and memory of each contestant, Markdown."""
+    stages = list(dict.fromkeys(stage for cost in costs.values() for stage in cost.stages))
+    head = ["Contestant", "Parameters, 10⁶", "Operations, 10⁹", "Start s"]
+    head += [f"{stage} s" for stage in stages] + ["All s", "Memory MB"]
+    lines = [head]
+    for name, cost in costs.items():
+        lines.append(
+            [
+                name,
+                f"{cost.parameters / 1e6:.2f}",
+                f"{cost.operations / 1e9:.1f}",
+                f"{cost.ready:.2f}",
+                *(f"{cost.stages[stage]:.2f}" for stage in stages),
+                f"{cost.seconds:.2f}",
+                f"{cost.peak_mb:.0f}",
+            ]
+        )
+    return markdown(lines)
+
+
+def _scores(
+    rows: Iterable[BenchmarkRow], contestant: str, condition: str, aligned: bool
+) -> list[KneeScores]:
+    return [
+        row.scores
+        for row in rows
+        if (row.contestant, row.condition, row.aligned) == (contestant, condition, aligned)
+    ]
+
+
+def _per_knee(scores: Iterable[KneeScores]) -> dict[str, _Mean]:
+    """Means over the bones of each knee."""
+    by_knee: dict[str, list[KneeScores]] = {}
+    for score in scores:
+        by_knee.setdefault(score.knee, []).append(score)
+    return {
+        knee: _Mean(Spread.of(s.dice for s in bones).mean, Spread.of(s.assd for s in bones).mean)
+        for knee, bones in by_knee.items()
+    }
+
+
+def _lost(ideal: Mapping[str, _Mean], measured: Mapping[str, _Mean]) -> Spread:
+    return Spread.of(ideal[knee].dice - measured[knee].dice for knee in measured if knee in ideal)
+
+
+def _cell(scores: Sequence[KneeScores] | Sequence[_Mean]) -> str:
+    dice, assd = (Spread.of(getattr(s, name) for s in scores) for name in ("dice", "assd"))
+    return f"{dice.text(3)}, {assd.text(2)}"
