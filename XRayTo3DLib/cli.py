@@ -7,6 +7,7 @@ slow to import inside their functions, so that ``xrayto3d --help`` answers at on
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -17,11 +18,20 @@ from XRayTo3DLib.commands.benchmark import benchmark
 from XRayTo3DLib.commands.demo import demo
 from XRayTo3DLib.commands.embed import embed
 from XRayTo3DLib.commands.evaluate import evaluate
+from XRayTo3DLib.commands.evaluate_film import evaluate_film
+from XRayTo3DLib.commands.evaluate_style import evaluate_style
+from XRayTo3DLib.commands.find import find
 from XRayTo3DLib.commands.generate import generate
+from XRayTo3DLib.commands.generate_density import generate_density
 from XRayTo3DLib.commands.population import population
 from XRayTo3DLib.commands.prepare import prepare
 from XRayTo3DLib.commands.reconstruct import reconstruct
+from XRayTo3DLib.commands.register import intensity, register, register_study
+from XRayTo3DLib.commands.rerender import rerender
+from XRayTo3DLib.commands.style_films import style_films
 from XRayTo3DLib.commands.train import train
+from XRayTo3DLib.commands.train_density import train_density
+from XRayTo3DLib.commands.train_style import train_style
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.progress import Cancelled
 
@@ -49,15 +59,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(reconstruct)
-app.command()(demo)
-app.command()(embed)
-app.command()(evaluate)
-app.command()(benchmark)
-app.command()(generate)
-app.command()(population)
-app.command()(train)
-app.command()(prepare)
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Use": (reconstruct, demo, find, rerender, embed),
+    "Measure": (evaluate, evaluate_film, evaluate_style, benchmark, register_study),
+    "Learn": (generate, prepare, population, train),
+    "Learn: style of films": (style_films, train_style),
+    "Learn: density": (generate_density, train_density),
+    "Rival: shape and intensity model": (intensity, register),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
 
 
 def _print_version(wanted: bool) -> None:
