@@ -5,8 +5,9 @@
 BANK is a folder of training cases (``xrayto3d generate``) of people who are not held out. Their
 films are put out of place, tilted and scaled at random; what is no knee is noise, gradients,
 stripes, ellipsoids, tubes as of other bones, shafts without a joint and knees lying on their side.
-The looks that are fitted are those that the present numbers choose, so run it again until the
-numbers no longer move. It writes XRayTo3DLib/reconstruction/recognition_table.py.
+Of a knee the look is fitted that the present
+numbers choose, so run it again until the numbers no longer move; of anything else all looks must
+fail. It writes XRayTo3DLib/reconstruction/recognition_table.py.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ from XRayTo3DLib.imaging.radiograph import (  # noqa: E402
     View,
 )
 from XRayTo3DLib.reconstruction import recognition_score, recognition_table  # noqa: E402
-from XRayTo3DLib.reconstruction.recognition_looks import Look, best_look  # noqa: E402
+from XRayTo3DLib.reconstruction.recognition import KNEE  # noqa: E402
+from XRayTo3DLib.reconstruction.recognition_looks import (  # noqa: E402
+    WAY_PRIORS,
+    Look,
+    looks_at,
+)
 from XRayTo3DLib.reconstruction.recognition_score import FEATURES, GROUPS, Scoring  # noqa: E402
 from XRayTo3DLib.reconstruction.weights import Model, load_model  # noqa: E402
 from XRayTo3DLib.training.bank import list_cases  # noqa: E402
@@ -167,36 +173,35 @@ def tubes(rng: np.random.Generator) -> np.ndarray:
     return gaussian_filter(picture, 1.0) + 0.02 * rng.normal(size=picture.shape)
 
 
-def fitted(positives: list[tuple[Look, int]], negatives: list[Look]) -> Scoring:
-    """Numbers that explain the looks."""
+def fitted(positives: list[tuple[Look, int]], negatives: list[list[Look]]) -> Scoring:
+    """Numbers that explain the best look at each knee, and all looks at everything else."""
     middles, spreads = [], []
     smallest = _smallest_spreads()
     for view in (0, 1):
         # Flips are counted from the film as it was made: the first way is the right one.
         right = np.array([look.features[view, 0] for look, seen in positives if seen == view])
-        middles.append(np.median(right, axis=0))
-        quartiles = np.percentile(right, [25, 75], axis=0)
+        middles.append(np.nanmedian(right, axis=0))
+        quartiles = np.nanpercentile(right, [25, 75], axis=0)
         spreads.append(np.maximum((quartiles[1] - quartiles[0]) / 1.349, smallest))
     start = Scoring(np.array(middles), np.array(spreads), np.ones(len(GROUPS)), 0.0)
-    ways = np.array([start.misfits(look.features) for look, _ in positives]).reshape(
-        len(positives), 16, len(GROUPS)
-    )
-    wrong = np.array([start.misfits(look.features) for look in negatives]).reshape(
-        len(negatives), 16, len(GROUPS)
-    )
-    prior = np.array([look.prior for look, _ in positives])[:, None]
-    prior_of_wrong = np.array([look.prior for look in negatives])[:, None]
+    ways = np.array([_misfits(start, look) for look, _ in positives])
+    wrong = [np.array([_misfits(start, look) for look in looks]) for looks in negatives]
+    prior = np.array([_priors(look) for look, _ in positives])
+    prior_of_wrong = [np.array([_priors(look) for look in looks]) for looks in negatives]
     right_way = np.array([8 * view for _, view in positives])
 
     def loss(numbers: np.ndarray) -> float:
         weights, no_knee = numbers[:-1], numbers[-1]
-        scores, others = prior - ways @ weights, prior_of_wrong - wrong @ weights
-        one = np.full((len(scores), 1), no_knee)
-        other = np.full((len(others), 1), no_knee)
+        scores = prior - ways @ weights
         chosen = scores[np.arange(len(scores)), right_way]
-        told = chosen - logsumexp(np.hstack([scores, one]), axis=1)
-        refused = no_knee - logsumexp(np.hstack([others, other]), axis=1)
-        return -(told.mean() + refused.mean()) + RIDGE * float(weights @ weights) / len(weights)
+        told = chosen - logsumexp(_with(scores, no_knee), axis=1)
+        refused = [
+            (no_knee - logsumexp(_with(priors - misfits @ weights, no_knee), axis=1)).min()
+            for misfits, priors in zip(wrong, prior_of_wrong, strict=True)
+        ]
+        return float(
+            -(told.mean() + np.mean(refused)) + RIDGE * float(weights @ weights) / len(weights)
+        )
 
     found = minimize(
         loss,
@@ -206,6 +211,21 @@ def fitted(positives: list[tuple[Look, int]], negatives: list[Look]) -> Scoring:
     )
     print(f"loss {found.fun:.4f}; weights {dict(zip(GROUPS, found.x, strict=False))}")
     return Scoring(start.middles, start.spreads, found.x[:-1], float(found.x[-1]))
+
+
+def _misfits(scoring: Scoring, look: Look) -> np.ndarray:
+    """``(16, groups)``."""
+    return scoring.misfits(look.features).reshape(16, len(GROUPS))
+
+
+def _priors(look: Look) -> np.ndarray:
+    """``(16,)``."""
+    return look.prior + WAY_PRIORS.ravel()
+
+
+def _with(scores: np.ndarray, no_knee: float) -> np.ndarray:
+    """``(N, 17)``: the ways and no knee."""
+    return np.hstack([scores, np.full((len(scores), 1), no_knee)])
 
 
 def _smallest_spreads() -> np.ndarray:
@@ -268,10 +288,17 @@ def main(
     paths = list_cases(bank)
     paths = paths[:: max(1, len(paths) // cases)][:cases]
     now = recognition_table.SHIPPED
-    positives = [(best_look(film, model, now), view) for film, view in knees(paths, seed, strength)]
-    negatives = [best_look(film, model, now) for film in no_knees(paths, others, seed + 1)]
-    told = [look.scores.argmax() == 8 * view and look.knee > 0.5 for look, view in positives]
-    refused = [look.knee < 0.5 for look in negatives]
+
+    def looks(film: Radiograph) -> list[Look]:
+        return list(looks_at(film, model, now, thorough=True))
+
+    positives = [
+        (max(looks(film), key=lambda look: look.knee), view)
+        for film, view in knees(paths, seed, strength)
+    ]
+    negatives = [looks(film) for film in no_knees(paths, others, seed + 1)]
+    told = [look.scores.argmax() == 8 * view and look.knee > KNEE for look, view in positives]
+    refused = [all(look.knee < KNEE for look in each) for each in negatives]
     print(f"before: {np.mean(told):.3f} of knees told, {np.mean(refused):.3f} of others refused")
     scoring = fitted(positives, negatives)
     text = written(scoring, model, len(positives), len(negatives))

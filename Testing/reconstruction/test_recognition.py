@@ -28,6 +28,8 @@ from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionN
 from XRayTo3DLib.reconstruction.recognition import (
     Appearance,
     Recognition,
+    appearance_of,
+    appearances_of,
     contradictions,
     recognise,
 )
@@ -38,6 +40,7 @@ from XRayTo3DLib.reconstruction.recognition_features import (
     shape_features,
 )
 from XRayTo3DLib.reconstruction.recognition_score import FEATURES, GROUPS, Scoring, feature_groups
+from XRayTo3DLib.reconstruction.recognition_score import measured as measured_features
 from XRayTo3DLib.reconstruction.result import ModelIdentity
 from XRayTo3DLib.reconstruction.weights import Model, load_model
 from XRayTo3DLib.resources import resource_path
@@ -397,7 +400,42 @@ def test_a_misfit_is_bounded_and_counted_by_group() -> None:
     assert scoring.scores(features)[:, 0] == pytest.approx([0, -9 / 6])
 
 
+def test_a_fibula_beside_the_picture_is_not_measured_and_does_not_count() -> None:
+    bones = {Bone.FEMUR: (30, 0, 28, 35), Bone.TIBIA: (-30, 0, 28, 35)}
+    whole, cut = (drawn({**bones, Bone.FIBULA: (-30, x, 20, 8)}) for x in (20, 85))
+    pictures = torch.zeros(2, 128, 128, dtype=torch.float64)
+    found = measured_features(torch.cat([whole, cut]), pictures, STEP)
+    of_fibula = ["fibula" in name for name in FEATURES]
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).tolist() == of_fibula
+    scoring = Scoring(
+        np.zeros((2, len(FEATURES))), np.ones((2, len(FEATURES))), np.ones(len(GROUPS)), -1.0
+    )
+    features = np.zeros((2, 1, len(FEATURES)))
+    features[0, 0, FEATURES.index("patella up")] = 3.0
+    features[0, 0, FEATURES.index("fibula up")] = np.nan
+    # One of the five places that are left.
+    assert scoring.misfits(features)[0, 0, GROUPS.index("place")] == pytest.approx(9 / 5)
+
+
 # What is made of the scores, and said.
+
+
+def test_a_glance_tells_what_a_look_tells(model: Model, samples: dict[View, Radiograph]) -> None:
+    pair = samples[View.AP], samples[View.LATERAL]
+    for taken, seen in zip(pair, appearances_of(*pair, model), strict=True):
+        assert seen.is_knee
+        assert seen.way == appearance_of(taken, model).way
+        assert seen.way == (taken.view.value is View.LATERAL, False, False, False)
+
+
+def test_a_film_that_a_glance_does_not_confirm_is_looked_at(
+    model: Model, samples: dict[View, Radiograph]
+) -> None:
+    frontal, lateral = samples[View.AP], spoilt(samples[View.LATERAL], True, True, True)
+    first, second = appearances_of(frontal, lateral, model)
+    assert first.way == (False, False, False, False)
+    assert second.way == (True, True, True, True)
 
 
 def test_probabilities_are_those_of_competing_ways() -> None:
@@ -431,11 +469,10 @@ def doubtful(found: Recognition) -> Iterator[Recognition]:
     [
         ({"view": View.LATERAL}, ("an AP film", "order of the films", "lateral one")),
         ({"side": Side.LEFT}, ("a right knee (assumed: nothing", "a left one", "--side left")),
-        ({"mirrored": True}, ("a right knee", "mirrored", "--flip")),
+        ({"mirrored": True}, ("a right knee", "mirrored", "--flip-ap turns it")),
         ({"upside_down": True}, ("upright", "top to bottom")),
         ({"upside_down": True, "mirrored": True}, ("upright", "half a turn")),
-        ({"inverted": True}, ("bone bright", "bone looks dark", "--inverted")),
-        ({"is_knee": False}, ("a film of a knee", "does not look like one")),
+        ({"inverted": True}, ("bone bright", "it looks dark there", "--ap-dark")),
     ],
 )
 def test_a_contradiction_names_both_opinions_once(changed: dict, words: tuple[str, ...]) -> None:
@@ -447,6 +484,13 @@ def test_a_contradiction_names_both_opinions_once(changed: dict, words: tuple[st
     for word in words:
         assert word in sentence
     assert () in [contradictions(taken, unsure) for unsure in doubtful(found)]
+
+
+def test_what_is_no_knee_is_said_however_unsure() -> None:
+    for found in doubtful(replace(AGREEING, is_knee=False)):
+        (sentence,) = contradictions(film(ball()), found)
+        assert "a film of a knee" in sentence
+        assert "does not look like one" in sentence
 
 
 def test_agreement_is_not_mentioned() -> None:

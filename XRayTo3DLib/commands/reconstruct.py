@@ -131,6 +131,23 @@ def reconstruct(
     lateral_bone_dark: Annotated[bool | None, _polarity_option("lateral")] = None,
     ap_centre: Annotated[Any, _centre_option("AP")] = None,
     lateral_centre: Annotated[Any, _centre_option("lateral")] = None,
+    check_films: Annotated[
+        bool,
+        typer.Option(
+            "--check-films/--no-check-films",
+            help="Look whether the films are what they are taken for, and put right what is "
+            "merely assumed.",
+            rich_help_panel=_PLACE,
+        ),
+    ] = True,
+    accept_any_film: Annotated[
+        bool,
+        typer.Option(
+            "--accept-any-film",
+            help="Warn of films that do not look like a knee, instead of refusing them.",
+            rich_help_panel=_PLACE,
+        ),
+    ] = False,
     find_joint: Annotated[
         bool,
         typer.Option(
@@ -140,6 +157,24 @@ def reconstruct(
             rich_help_panel=_PLACE,
         ),
     ] = True,
+    search: Annotated[
+        bool | None,
+        typer.Option(
+            "--search/--no-search",
+            help="Search the whole of each film for the knee, its lean and its scale (default: "
+            "where a film shows much more than a knee, or nobody says its scale).",
+            rich_help_panel=_PLACE,
+            show_default=False,
+        ),
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights by which the films' style is translated first, see 'train-style', or "
+            "'shipped'; style.png shows what they did. The shipped network needs none.",
+            metavar="FILE",
+        ),
+    ] = None,
     refine: Annotated[
         bool,
         typer.Option(
@@ -182,7 +217,11 @@ def reconstruct(
             angle=angle,
             ap_centre=ap_centre,
             lateral_centre=lateral_centre,
+            check_films=check_films,
+            accept_any=accept_any_film,
             find_joint=find_joint,
+            search=search,
+            style=style,
             refine=refine,
             weights=weights,
             progress=progress,

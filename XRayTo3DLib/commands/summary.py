@@ -15,6 +15,7 @@ from XRayTo3DLib.reconstruction.outputs import surface_name
 
 _FILMS = {"frontal": "ap", "lateral": "lateral"}
 _CHANGES = {
+    "view": ("view", "the order of the films"),
     "side": ("side", "--side"),
     "spacing_mm": ("pixel spacing, mm", "--{film}-spacing"),
     "sid_mm": ("SID, mm", "--{film}-sid"),
@@ -25,7 +26,9 @@ _CHANGES = {
 
 
 def print_summary(report: dict[str, Any], folder: Path, console: Console | None = None) -> None:
-    """Print the bones, what was assumed and how to change it, and the warnings.
+    """Print the bones, what nobody stated and how to change it, and the warnings.
+
+    Where a picture contradicts what is said of it, that is a warning.
 
     Args:
         report: of :func:`XRayTo3DLib.reconstruction.report.build_report`.
@@ -67,15 +70,16 @@ def _bones(report: dict[str, Any]) -> Table:
 
 
 def _assumptions(report: dict[str, Any]) -> Table:
-    table = Table(title="Assumed, for want of better knowledge", title_justify="left")
+    table = Table(title="Assumed or found, for want of better knowledge", title_justify="left")
     for heading in ("Film", "What", "Value", "Why", "Change with"):
         table.add_column(heading)
     for name, film in _FILMS.items():
         view = report["views"][name]
         for key, (what, option) in _CHANGES.items():
             fact = view[key]
-            if fact["origin"] == Origin.ASSUMED.value:
-                row = (_text(fact["value"]), fact["note"], option.format(film=film))
+            if fact["origin"] in (Origin.ASSUMED.value, Origin.FOUND.value):
+                why = f"{fact['origin']}: {fact['note']}"
+                row = (_text(fact["value"]), why, option.format(film=film))
                 table.add_row(view["view"]["value"], what, *(escape(cell) for cell in row))
     return table
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import write_surface
 from XRayTo3DLib.errors import XRayTo3DError
@@ -17,12 +19,14 @@ from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.outlines import outlines_of
 from XRayTo3DLib.reconstruction.overview import write_overview
 from XRayTo3DLib.reconstruction.report import build_report
-from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.segmentation_file import write_segmentation
+from XRayTo3DLib.style.film_sheet import write_sheet
 
 SEGMENTATION_NAME = "knee.seg.nrrd"
 OVERVIEW_NAME = "overview.png"
 REPORT_NAME = "report.json"
+STYLE_NAME = "style.png"
 
 
 def surface_name(bone: Bone) -> str:
@@ -35,6 +39,7 @@ OUTPUT_NAMES = (
     SEGMENTATION_NAME,
     OVERVIEW_NAME,
     REPORT_NAME,
+    STYLE_NAME,
 )
 """Every file that :func:`write_outputs` may write, replace or remove; it touches no other."""
 
@@ -123,8 +128,18 @@ def _write_all(
     (folder / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
     progress(_STAGE, 0.4)
     write_overview(reconstruction, folder / OVERVIEW_NAME, outlines=outlines)
+    names += [SEGMENTATION_NAME, OVERVIEW_NAME, REPORT_NAME]
+    if reconstruction.styled is not None:
+        names.append(STYLE_NAME)
+        _write_style(reconstruction.styled, folder / STYLE_NAME)
     progress(_STAGE, 1.0)
-    return [*names, SEGMENTATION_NAME, OVERVIEW_NAME, REPORT_NAME]
+    return names
+
+
+def _write_style(styled: StyledFilms, path: Path) -> None:
+    """Both films before and after their style was translated."""
+    rows = {"as it is": styled.before, "translated": styled.after}
+    write_sheet({name: torch.from_numpy(films)[:, None] for name, films in rows.items()}, path)
 
 
 @contextmanager

@@ -19,12 +19,17 @@ import numpy as np
 from scipy.special import softmax
 
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
-from XRayTo3DLib.reconstruction.recognition_looks import best_look
+from XRayTo3DLib.reconstruction.recognition_looks import best_look, glance, needs_silhouettes
 from XRayTo3DLib.reconstruction.recognition_table import SHIPPED
 from XRayTo3DLib.reconstruction.weights import Model
 
 SURE = 0.9
 """Confidence from which a film is said to contradict what it is taken for."""
+
+KNEE = 0.4
+"""Probability from which a film is that of a knee: below one half, as to refuse a knee is the worse
+fault. Of 160 simulated films of people who were not fitted none came below 0.9, and of 13 pictures
+of one ankle, turned, cut and inverted, none above 0.25."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +57,7 @@ class Recognition:
 
 
 def recognise(film: Radiograph, model: Model) -> Recognition:
-    """What a film looks like, whatever was said of it.
-
-    Which of side and mirroring the picture decides depends on which of them is better known:
-
-    * the user says the side: the picture tells whether it is mirrored;
-    * a frontal film whose header (or user) says which way its rows run: it tells the side;
-    * a lateral one of that kind: it tells whether it is mirrored, and nothing of the side, as
-      either knee has its kneecap in front;
-    * only the side is in the header: it tells whether the film is mirrored;
-    * nothing is known: it tells the side, as if seen from the tube; if upside down, as if turned by
-      half a turn, which happens to films more often than a mirror does.
+    """What a film looks like, whatever was said of it: :func:`interpreted` of its appearance.
 
     Args:
         film: as :func:`~XRayTo3DLib.imaging.reading.read_radiograph` gives it.
@@ -71,9 +66,56 @@ def recognise(film: Radiograph, model: Model) -> Recognition:
     Raises:
         XRayTo3DError: the network estimates none.
     """
-    look = best_look(film, model, SHIPPED)
-    found = Appearance.of(look.scores, SHIPPED.no_knee)
-    if found.knee < 0.5:
+    return interpreted(film, appearance_of(film, model))
+
+
+def appearance_of(film: Radiograph, model: Model) -> Appearance:
+    """Look at a film in every way; for the errors see :func:`recognise`."""
+    return Appearance.of(best_look(film, model, SHIPPED).scores, SHIPPED.no_knee)
+
+
+def appearances_of(
+    frontal: Radiograph, lateral: Radiograph, model: Model
+) -> tuple[Appearance, Appearance]:
+    """Both films of a pair: a glance, and a closer look at a film that it does not confirm.
+
+    Raises:
+        XRayTo3DError: the network estimates no silhouettes.
+    """
+    films = (frontal, lateral)
+    needs_silhouettes(model)
+    first, second = (
+        seen if _confirms(film, seen) else appearance_of(film, model)
+        for film, seen in zip(
+            films,
+            (Appearance.of(scores, SHIPPED.no_knee) for scores in glance(films, model, SHIPPED)),
+            strict=True,
+        )
+    )
+    return first, second
+
+
+def _confirms(film: Radiograph, seen: Appearance) -> bool:
+    """Whether a film surely looks as what it is taken for."""
+    taken = (film.view.value is View.LATERAL, False, False, film.side.value is Side.LEFT)
+    return seen.way == taken and seen.least_sure > SURE
+
+
+def interpreted(film: Radiograph, found: Appearance) -> Recognition:
+    """What a film's appearance says about what it is taken for.
+
+    Which of side and mirroring the picture decides depends on which of them is better known:
+
+    * the user says the side: the picture tells whether it is mirrored;
+    * a frontal film whose header (or user) says which way its rows run: it tells the side;
+    * a lateral one of that kind: it tells whether it is mirrored, and nothing of the side, as
+      either knee has its kneecap in front;
+    * only the side is in the header, or was found on the other film: it tells whether the film is
+      mirrored;
+    * nothing is known: it tells the side, as if seen from the tube; if upside down, as if turned by
+      half a turn, which happens to films more often than a mirror does.
+    """
+    if not found.is_knee:
         known = {"view": 0.0, "side": 0.0, "mirrored": 0.0, "upside_down": 0.0, "inverted": 0.0}
         confidence = {**known, "is_knee": 1.0 - found.knee}
         return Recognition(film.view.value, None, False, False, False, False, confidence)
@@ -133,6 +175,27 @@ class Appearance:
         lateral, inverted, upside_down, reverse = (bool(choice) for choice in best)
         return cls(lateral, inverted, upside_down, reverse, knee, *sure)
 
+    @property
+    def way(self) -> tuple[bool, bool, bool, bool]:
+        """Which of the 16 ways it is."""
+        return self.lateral, self.inverted, self.upside_down, self.reversed
+
+    @property
+    def is_knee(self) -> bool:
+        """Whether it is a knee at all."""
+        return self.knee >= KNEE
+
+    @property
+    def least_sure(self) -> float:
+        """The lowest of its probabilities."""
+        return min(
+            self.knee,
+            self.sure_of_view,
+            self.sure_of_polarity,
+            self.sure_of_rows,
+            self.sure_of_columns,
+        )
+
 
 def _view(film: Radiograph, lateral: bool) -> View:
     if lateral:
@@ -150,7 +213,7 @@ def _side_and_mirroring(
     if same_view and film.orientation.origin in (Origin.HEADER, Origin.USER):
         if view is View.LATERAL:
             return None, mirrored
-    elif film.side.origin is Origin.HEADER:
+    elif film.side.origin in (Origin.HEADER, Origin.FOUND):
         return film.side.value, mirrored
     # The columns are believed; those of a film that is upside down were turned along with its rows.
     left = found.reversed is not found.upside_down
@@ -170,14 +233,14 @@ def contradictions(film: Radiograph, recognition: Recognition) -> tuple[str, ...
     """
     name = film.path.name if film.path else "The film"
     sure = {fact for fact, value in recognition.confidence.items() if value >= SURE}
-    if "is_knee" not in sure:
-        return ()
     if not recognition.is_knee:
         return (
             f"{name} is taken as a film of a knee, but it does not look like one, neither frontal "
             "nor lateral; check that it is the right film, that it stands upright, and its pixel "
             "spacing.",
         )
+    if "is_knee" not in sure:
+        return ()
     wrong_view = (recognition.view is View.LATERAL) is not (film.view.value is View.LATERAL)
     sentences = []
     if wrong_view and "view" in sure:
@@ -204,7 +267,7 @@ def _of_polarity(name: str, film: Radiograph) -> str:
     taken, seen = ("dark", "bright") if film.inverted.value else ("bright", "dark")
     return (
         f"{name} is taken as a film whose file shows bone {taken} {_source(film.inverted)}, but "
-        f"bone looks {seen} in it; say --inverted or --no-inverted."
+        f"it looks {seen} there; say --{option_name(film)}-{seen} if it is."
     )
 
 
@@ -219,15 +282,21 @@ def _of_side(name: str, film: Radiograph, recognition: Recognition) -> list[str]
         assert recognition.side is not None
         seen = recognition.side.value
         return [
-            f"{taken}, but it looks like a {seen} one; say --side {seen}, or --flip if the picture "
-            "is mirrored."
+            f"{taken}, but it looks like a {seen} one; say --side {seen}, or "
+            f"--flip-{option_name(film)} if the picture is mirrored."
         ]
     if recognition.mirrored and not recognition.upside_down:  # half a turn is another sentence
         return [
             f"{taken} whose rows run {_letter(film)} {_source(film.orientation)}, but it "
-            "looks mirrored, left to right; say --flip, or the other --side if that is wrong."
+            f"looks mirrored, left to right; --flip-{option_name(film)} turns it, or say the other "
+            "--side if that is wrong."
         ]
     return []
+
+
+def option_name(film: Radiograph) -> str:
+    """What options of the command line call the film."""
+    return "lateral" if film.view.value is View.LATERAL else "ap"
 
 
 def _letter(film: Radiograph) -> str:

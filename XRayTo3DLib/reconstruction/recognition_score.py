@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.reconstruction.recognition_features import (
     DOUBT_FEATURES,
     EDGE_FEATURES,
@@ -31,6 +32,9 @@ GROUPS = ("area", "solidity", "place", "overlap", "parting", "doubt", "edge")
 
 _MOST = 9.0
 """Bound of a squared standardised difference: three spreads."""
+
+_BESIDE = 0.03
+"""Share of a bone in the outermost two columns on either side from which it is cut off."""
 
 _OF_GROUP = {
     "area": "area",
@@ -80,13 +84,15 @@ class Scoring:
 
         Args:
             features: ``(2, N, features)``: N ways of looking at a film as a frontal one, and the
-                same as a lateral one.
+                same as a lateral one; what could not be measured is NaN and does not count.
 
         Returns:
             ``(2, N, groups)``, from 0 to 9.
         """
         differences = (features - self.middles[:, None]) / self.spreads[:, None]
-        return np.minimum(differences**2, _MOST) @ _GROUPS
+        known = np.isfinite(differences)
+        squares = np.minimum(np.where(known, differences, 0.0) ** 2, _MOST)
+        return squares @ _GROUPS / np.maximum(known @ _GROUPS, 1e-9)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """``(2, N)``: the scores of the ways, above :attr:`no_knee` where it is a knee."""
@@ -102,11 +108,21 @@ def measured(silhouettes: Tensor, pictures: Tensor, step: float) -> np.ndarray:
         step: mm between pixels, at the isocentre.
 
     Returns:
-        ``(N, features)``.
+        ``(N, features)``; NaN of a fibula that a side of the picture cuts off, as it does where the
+        joint is far off the middle.
     """
     parts = (
         shape_features(silhouettes, step),
         doubt(silhouettes),
         edges(silhouettes, pictures, step),
     )
-    return np.concatenate(parts, axis=1)
+    features = np.concatenate(parts, axis=1)
+    of_fibula = np.array([Bone.FIBULA.key in name for name in FEATURES])
+    features[_is_cut(silhouettes[:, Bone.FIBULA - 1])[:, None] & of_fibula] = np.nan
+    return features
+
+
+def _is_cut(silhouettes: Tensor) -> np.ndarray:
+    """Whether each bone of ``(N, rows, columns)`` goes on beside the picture."""
+    beside = silhouettes[..., [0, 1, -2, -1]].sum(dim=(1, 2))
+    return (beside > _BESIDE * silhouettes.sum(dim=(1, 2)) + 1e-9).numpy()

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +31,19 @@ from numpy.typing import NDArray
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.imaging.centres import Centres, stated_centres
-from XRayTo3DLib.imaging.geometry import BiplanarGeometry, geometry_of
+from XRayTo3DLib.imaging.centres import stated_centres
 from XRayTo3DLib.imaging.pair import check_pair, read_pair
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Progress, silent
-from XRayTo3DLib.reconstruction.centring import find_centres
+from XRayTo3DLib.reconstruction.checking import check_films as look_at_films
+from XRayTo3DLib.reconstruction.placing import as_stated, place
 from XRayTo3DLib.reconstruction.refining import refined
-from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
 from XRayTo3DLib.reconstruction.weights import Model, load_model
+from XRayTo3DLib.style.style_weights import StyleModel, load_style
+from XRayTo3DLib.style.translate import translate
 
 Film = str | Path | Radiograph | NDArray[np.generic]
 
@@ -56,7 +59,11 @@ def reconstruct(
     angle: float = 90.0,
     ap_centre: tuple[float, float] | None = None,
     lateral_centre: tuple[float, float] | None = None,
+    check_films: bool = True,
+    accept_any: bool = False,
     find_joint: bool = True,
+    search: bool | None = None,
+    style: str | Path | None = None,
     refine: bool = False,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
@@ -76,9 +83,17 @@ def reconstruct(
         ap_centre: pixel (row, column) of the middle of the joint on the upright frontal film;
             unless given, the middle of the film, or where the joint is found.
         lateral_centre: the same on the lateral.
+        check_films: whether the films are looked at first: what they are assumed to be is put
+            right, what they are stated to be and do not look like is warned of, and what is no
+            knee is refused, see :mod:`XRayTo3DLib.reconstruction.checking`.
+        accept_any: whether what is no knee is warned of instead.
         find_joint: whether the joint is looked for on films on which nobody says where it is; it
             is moved to where it is found only if it is well off the middle, or higher on one film
             than on the other. False where the geometry is known, as of a calibrated machine.
+        search: whether then the whole of each film is searched for the knee, its lean and, where
+            nobody knows it, its scale; by default where a film shows much more than a knee or
+            nobody knows its scale, see :mod:`XRayTo3DLib.reconstruction.placing`.
+        style: weights by which the films' style is translated before the network sees them.
         refine: whether geometry and bones are corrected until the bones' outlines agree with both
             films, see :mod:`XRayTo3DLib.reconstruction.refinement`; takes some seconds more.
         weights: a weights file; those shipped by default.
@@ -95,21 +110,32 @@ def reconstruct(
     with clock("Reading"):
         frontal, sagittal = _as_pair(ap, lateral, side, spacing, sid, sod)
         centres = stated_centres(frontal, sagittal, ap_centre, lateral_centre)
-        geometry = _geometry(frontal, sagittal, angle, centres)
+        geometry = as_stated(frontal, sagittal, angle, centres)
     with clock("Loading the network"):
         model = load_model(weights)
+    if check_films:
+        with clock("Checking the films"):
+            pair = look_at_films(frontal, sagittal, model, accept_any=accept_any)
+            frontal, sagittal = pair.films
+            centres = stated_centres(*pair.films, *pair.pixels_now(ap_centre, lateral_centre))
+            geometry = as_stated(frontal, sagittal, angle, centres)
     if find_joint:
         with clock("Finding the joint"):
-            centres = find_centres(model, frontal, sagittal, geometry, centres)
-            geometry = _geometry(frontal, sagittal, angle, centres)
+            placed = place(model, frontal, sagittal, angle, centres, search)
+            frontal, sagittal = placed.frontal, placed.lateral
+            geometry, centres = placed.geometry, placed.centres
     where = torch.device(device)
     knee = RightKnee.of(frontal, sagittal, geometry, model.network.settings)
+    styled = None
+    if style is not None:
+        with clock("Translating the films"):
+            knee, styled = _styled(knee, load_style(style))
     grid = model.network.settings.output_grid
     with clock("Network"):
         probabilities, silhouettes = see(model, knee, where)
     with clock("Surfaces"):
         surfaces = extract_surfaces(probabilities, grid)
-    fit = None
+    fit, sentences = None, centres.warnings
     if refine and surfaces:
         with clock("Refining"):
             _needs_silhouettes(model)
@@ -117,6 +143,7 @@ def reconstruct(
                 model, knee, probabilities, surfaces, silhouettes, where, progress=progress
             )
             probabilities, surfaces, fit = better.probabilities, better.surfaces, better.fit
+            sentences += better.warnings
             knee = replace(knee, geometry=better.geometry)
             geometry = better.geometry
     if frontal.side.value is Side.LEFT:
@@ -134,21 +161,17 @@ def reconstruct(
         centres=centres,
         model=model.identity,
         fit=fit,
+        styled=styled,
         seconds=clock.seconds,
-        warnings=(*centres.warnings, *_missing(surfaces)),
+        warnings=(*sentences, *_missing(surfaces)),
     )
 
 
-def _geometry(
-    frontal: Radiograph, lateral: Radiograph, angle: float, centres: Centres
-) -> BiplanarGeometry:
-    return geometry_of(
-        frontal,
-        lateral,
-        angle=angle,
-        ap_centre=centres.frontal.value,
-        lateral_centre=centres.lateral.value,
-    )
+def _styled(knee: RightKnee, style: StyleModel) -> tuple[RightKnee, StyledFilms]:
+    """The knee on translated films, and a preview of both."""
+    translated = replace(knee, translation=partial(translate, model=style))
+    before, after = (seen.inputs()[0][0].numpy() for seen in (knee, translated))
+    return translated, StyledFilms(style.name, style.sha256, before, after)
 
 
 def _needs_silhouettes(model: Model) -> None:
@@ -228,7 +251,7 @@ def _as_radiograph(
         spacing=Sourced(both, user),
         sid=Sourced(float(sid), user),
         sod=Sourced(float(sod), user),
-        view=Sourced(view, user),
+        view=Sourced(view, Origin.ASSUMED, "given as such a film"),
         side=Sourced(side, user),
         orientation=Sourced((across, "F"), Origin.ASSUMED, "arrays are upright"),
         inverted=Sourced(False, Origin.ASSUMED, "in arrays bone is bright"),

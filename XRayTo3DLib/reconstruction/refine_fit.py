@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -12,6 +13,15 @@ from scipy.optimize import least_squares
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
+from XRayTo3DLib.reconstruction.flexion_between import (
+    GROUP_NUMBERS,
+    GROUPS,
+    Between,
+    between_of,
+    group_motion,
+    group_of,
+    pivot,
+)
 from XRayTo3DLib.reconstruction.refine_evidence import (
     SilhouetteField,
     pixel_size,
@@ -21,6 +31,7 @@ from XRayTo3DLib.reconstruction.refine_evidence import (
 from XRayTo3DLib.reconstruction.refine_motion import (
     BONE_NUMBERS,
     VIEW_NUMBERS,
+    Freedom,
     bone_motion,
     corrected_view,
     scales,
@@ -37,11 +48,15 @@ _MOST_ROUNDS = 8
 _MOST_STEPS = 8
 """Of least squares in a round; the rims of the next round matter more than the last digit."""
 
-_SETTLED = 0.02
-"""Of a prior standard deviation (0.1 mm, 0.06°): with smaller changes the search ends."""
+_SETTLED = 0.04
+"""Of a prior standard deviation (0.2 mm, 0.12°): with smaller changes the search ends."""
 
 _LEAST_KEPT = 0.8
 """Share of the rims that must stay in sight: a bone pushed out of a film agrees with anything."""
+
+
+_FIRST_GROUP = 2 * VIEW_NUMBERS
+_FIRST_BONE = _FIRST_GROUP + len(GROUPS) * GROUP_NUMBERS
 
 
 class _OutOfTime(Exception):  # noqa: N818 - an end, not an error
@@ -91,10 +106,17 @@ class Stand:
     Attributes:
         views: ``(2, 5)``, see :func:`corrected_view`.
         motions: 4×4 of each bone that is corrected, RAS mm.
+        between: motions from the frontal to the lateral film.
     """
 
     views: np.ndarray
     motions: dict[Bone, np.ndarray]
+    between: Between
+
+    def seen(self, bone: Bone, view: int) -> np.ndarray:
+        """The 4×4 motion from a bone as given to where it lay for a view."""
+        motion = self.motions.get(bone, np.eye(4))
+        return self.between.of(bone) @ motion if view else motion
 
     def corrected(self, geometry: BiplanarGeometry) -> BiplanarGeometry:
         """The geometry with the corrections."""
@@ -113,6 +135,7 @@ class Scene:
         silhouettes: ``(2, 4, rows, columns)``, 0–1.
         detectors: of the silhouettes.
         field_of_view: mm a side of the cube in which the surfaces were made.
+        between: what is known of the motions from the frontal to the lateral film.
     """
 
     def __init__(
@@ -122,7 +145,9 @@ class Scene:
         silhouettes: np.ndarray,
         detectors: tuple[ViewGeometry, ViewGeometry],
         field_of_view: float,
+        between: Between,
     ) -> None:
+        self.between = between
         self.detectors = BiplanarGeometry(*detectors)
         self._surfaces = {b: surface for b, surface in surfaces.items() if len(surface.faces) > 0}
         self._field_of_view = field_of_view
@@ -137,13 +162,29 @@ class Scene:
         """The middle of a surface's vertices, RAS mm."""
         return self._surfaces[bone].vertices.mean(axis=0)
 
+    @cached_property
+    def first_rims(self) -> list[_Rim]:
+        """The rims when everything stands as it was said to."""
+        return self.rims(self.first)
+
+    @property
+    def first(self) -> Stand:
+        """That everything stands as it was said to."""
+        return Stand(np.zeros((2, VIEW_NUMBERS)), {}, self.between)
+
+    @property
+    def pivot(self) -> np.ndarray | None:
+        """About which the knee bends, RAS mm; None without a femur."""
+        femur = self._surfaces.get(Bone.FEMUR)
+        return None if femur is None else pivot(femur)
+
     def rims(self, stand: Stand) -> list[_Rim]:
         """Every outline that can be compared with a silhouette."""
         views = stand.corrected(self.detectors).views
         found = []
         for (bone, number), field in self._fields.items():
             view = views[number]
-            motion = stand.motions.get(bone, np.eye(4))
+            motion = stand.seen(bone, number)
             points = rim_points(self._surfaces[bone], motion, view, self._field_of_view)
             points = np.column_stack([points, np.ones(len(points))])
             seen = field.trusts(_dehomogenised(points @ (view.matrix() @ motion).T))
@@ -154,25 +195,32 @@ class Scene:
 
 
 class Search:
-    """Looks for the stand at which rims and silhouettes agree best.
+    """Looks for the most probable stand, given rims and silhouettes.
 
     Attributes:
         best: the best stand so far; at first, that everything stands as it was said to.
         before: mean distance between rims and silhouettes at first, mm; NaN without any rim.
         after: the same of ``best``.
+        cost: of ``best``: twice the negative logarithm of its probability, but for a constant;
+            what the distances and what the priors cost.
     """
 
-    def __init__(self, scene: Scene, known_geometry: bool, deadline: float) -> None:
+    def __init__(self, scene: Scene, freedom: Freedom, deadline: float) -> None:
         self._scene = scene
         self._deadline = deadline
-        self.best = Stand(np.zeros((2, VIEW_NUMBERS)), {})
-        self._rims = scene.rims(self.best)
+        self.best = scene.first
+        self._rims = scene.first_rims
         self._bones = sorted({rim.bone for rim in self._rims})
-        self.before, self._seen_before = self._agreement(self._rims, self.best)
-        self.after = self.before
+        distances = self._distances(self._rims, self.best)
+        self.before, self._seen_before = _mean(distances), len(distances)
+        self.after, self.cost = self.before, self._misfit(distances)
         if self._bones:
             self._centres = np.stack([scene.centre(bone) for bone in self._bones])
-            self._scales = scales(self._centres, known_geometry)
+            about = scene.pivot
+            if about is None and freedom is Freedom.JOINT:
+                freedom = Freedom.NOTHING
+            self._pivot = np.zeros(3) if about is None else about
+            self._scales = scales(self._centres, freedom)
 
     def run(self, tell: Callable[[float], None]) -> str:
         """Search until the stand settles; why it ended, as :class:`Refinement` says.
@@ -198,45 +246,59 @@ class Search:
         return stopped if self.after < self.before else "no better"
 
     def _judge(self, unknowns: np.ndarray) -> None:
-        """Find the rims anew, and keep the stand if they agree better than any before."""
+        """Find the rims anew, and keep the stand if it is more probable than any before."""
         stand = self._stand(unknowns)
         self._rims = self._scene.rims(stand)
-        agreement, seen = self._agreement(self._rims, stand)
-        if agreement < self.after and seen >= _LEAST_KEPT * self._seen_before:
-            self.best, self.after = stand, agreement
+        distances = self._distances(self._rims, stand)
+        cost, agreement = self._misfit(distances) + float(unknowns @ unknowns), _mean(distances)
+        in_sight = len(distances) >= _LEAST_KEPT * self._seen_before
+        if cost < self.cost and agreement < self.before and in_sight:
+            self.best, self.after, self.cost = stand, agreement, cost
 
-    def _agreement(self, rims: list[_Rim], stand: Stand) -> tuple[float, int]:
-        """Mean distance, mm, and of how many points."""
+    def _distances(self, rims: list[_Rim], stand: Stand) -> np.ndarray:
+        """mm of the points of all rims."""
         matrices = [view.matrix() for view in stand.corrected(self._scene.detectors).views]
         distances = [
-            rim.distances(matrices[rim.view] @ stand.motions.get(rim.bone, np.eye(4)))
-            for rim in rims
+            rim.distances(matrices[rim.view] @ stand.seen(rim.bone, rim.view)) for rim in rims
         ]
-        every = np.abs(np.concatenate([np.zeros(0), *distances]))
-        return float(every.mean()) if len(every) else float(np.nan), len(every)
+        return np.concatenate([np.zeros(0), *distances])
+
+    def _misfit(self, distances: np.ndarray) -> float:
+        """What the distances of the present rims cost."""
+        weights = self._weights()
+        squares = weights * (distances / _DEVIATION) ** 2
+        return float(_soft(squares, weights)[0].sum())
+
+    def _weights(self) -> np.ndarray:
+        parts = [np.full(len(rim.points), rim.weight) for rim in self._rims]
+        return np.concatenate([np.zeros(0), *parts])
 
     def _stand(self, unknowns: np.ndarray) -> Stand:
-        views, bones = self._numbers(unknowns)
+        views, groups, bones = self._numbers(unknowns)
         motions = map(bone_motion, self._centres, bones)
-        return Stand(views, dict(zip(self._bones, motions, strict=True)))
+        moved = between_of(self._pivot, dict(enumerate(groups)))
+        known = self._scene.between
+        between = Between({bone: moved.of(bone) @ known.of(bone) for bone in moved.motions})
+        return Stand(views, dict(zip(self._bones, motions, strict=True)), between)
 
-    def _numbers(self, unknowns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``(2, 5)`` of the views and ``(n, 7)`` of the bones."""
-        views, bones = np.split(self._scales @ unknowns, [2 * VIEW_NUMBERS])
-        return views.reshape(2, VIEW_NUMBERS), bones.reshape(-1, BONE_NUMBERS)
+    def _numbers(self, unknowns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``(2, 5)`` of the views, ``(2, 6)`` of the groups and ``(n, 7)`` of the bones."""
+        views, groups, bones = np.split(self._scales @ unknowns, [_FIRST_GROUP, _FIRST_BONE])
+        return (
+            views.reshape(2, VIEW_NUMBERS),
+            groups.reshape(-1, GROUP_NUMBERS),
+            bones.reshape(-1, BONE_NUMBERS),
+        )
 
     def _solved(self, unknowns: np.ndarray) -> np.ndarray:
         """Unknowns that fit the present rims better, from those given."""
-        weights = np.concatenate([np.full(len(rim.points), rim.weight) for rim in self._rims])
+        weights = self._weights()
         factors = np.sqrt(weights) / _DEVIATION
 
         def residuals(now: np.ndarray) -> np.ndarray:
             if time.perf_counter() > self._deadline:
                 raise _OutOfTime
-            stand = self._stand(now)
-            matrices = [view.matrix() for view in stand.corrected(self._scene.detectors).views]
-            parts = [r.distances(matrices[r.view] @ stand.motions[r.bone]) for r in self._rims]
-            return np.concatenate([factors * np.concatenate(parts), now])
+            return np.concatenate([factors * self._distances(self._rims, self._stand(now)), now])
 
         def jacobian(now: np.ndarray) -> np.ndarray:
             slopes = self._slopes(now)
@@ -252,27 +314,46 @@ class Search:
     def _slopes(self, unknowns: np.ndarray) -> np.ndarray:
         """How the distances of all rims change with the unknowns, ``(n, m)``.
 
-        Views and bones come in only through one projection matrix for each rim.
+        Views, groups and bones come in only through one projection matrix for each rim.
         """
-        views, bones = self._numbers(unknowns)
+        views, groups, bones = self._numbers(unknowns)
         detectors = self._scene.detectors.views
-        projections, motions = [], []
+        projections, motions, turns = [], [], []
         for detector, numbers in zip(detectors, views, strict=True):
             projections.append(with_derivatives(_projection_of(detector), numbers))
         for centre, numbers in zip(self._centres, bones, strict=True):
             motions.append(with_derivatives(_motion_of(centre), numbers))
+        for numbers in groups:
+            turns.append(with_derivatives(self._group_motion, numbers))
         blocks = []
         for rim in self._rims:
             bone = self._bones.index(rim.bone)
             (P, dP), (M, dM) = projections[rim.view], motions[bone]
-            changes = np.concatenate([dP @ M, P @ dM]).reshape(-1, 12)
-            first = 2 * VIEW_NUMBERS + BONE_NUMBERS * bone
-            rows = np.r_[
-                rim.view * VIEW_NUMBERS : (rim.view + 1) * VIEW_NUMBERS,
-                first : first + BONE_NUMBERS,
+            first = _FIRST_BONE + BONE_NUMBERS * bone
+            rows = [
+                *range(rim.view * VIEW_NUMBERS, (rim.view + 1) * VIEW_NUMBERS),
+                *range(first, first + BONE_NUMBERS),
             ]
-            blocks.append(rim.slopes(P @ M) @ (changes.T @ self._scales[rows]))
+            group = group_of(rim.bone) if rim.view else None
+            if group is None:
+                changes = np.concatenate([dP @ M, P @ dM])
+                matrix = P @ M
+            else:
+                G, dG = turns[group]
+                K = self._scene.between.of(rim.bone)
+                changes = np.concatenate([dP @ G @ K @ M, P @ G @ K @ dM, P @ dG @ K @ M])
+                first = _FIRST_GROUP + GROUP_NUMBERS * group
+                rows += range(first, first + GROUP_NUMBERS)
+                matrix = P @ G @ K @ M
+            blocks.append(rim.slopes(matrix) @ (changes.reshape(-1, 12).T @ self._scales[rows]))
         return np.concatenate(blocks)
+
+    def _group_motion(self, numbers: np.ndarray) -> np.ndarray:
+        return group_motion(self._pivot, numbers)
+
+
+def _mean(distances: np.ndarray) -> float:
+    return float(np.abs(distances).mean()) if len(distances) else float(np.nan)
 
 
 def _projection_of(detector: ViewGeometry) -> Callable[[np.ndarray], np.ndarray]:

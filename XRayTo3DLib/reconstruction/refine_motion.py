@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum
 
 import numpy as np
-from scipy.linalg import block_diag, null_space
 from scipy.spatial.transform import Rotation
 
 from XRayTo3DLib.imaging.geometry import ViewGeometry
+from XRayTo3DLib.reconstruction.flexion_between import GROUP_NUMBERS, GROUPS
 
 FILM_SHIFT = 5.0
-"""mm: a film's middle, or the joint found on it, is taken for the isocentre this well."""
+"""mm: the joint is found on two films at the same height this well."""
 
 FILM_TURN = np.radians(3.0)
 """A leg lies this straight along a film; between two films it is laid down anew."""
 
-FILM_MAGNIFICATION = 0.02
-"""20 mm of the distance from joint to detector, which is mostly assumed, at 1 m from the source."""
+FILM_MAGNIFICATION = 0.03
+"""30 mm of the distance from joint to detector, which is mostly assumed, at 1 m from the source."""
 
-FILM_ANGLE = np.radians(3.0)
-"""How well a technician turns a leg as a film needs it."""
+KNEE_SHIFT = 3.0
+KNEE_TURN = np.radians(3.0)
+KNEE_SCALE = 0.02
+"""mm, rad, share: how well networks place all bones as a whole."""
 
-BONE_SHIFT = 2.0
+BONE_SHIFT = 1.5
 """mm: the networks place a bone to about this (their surfaces are 1 to 2 mm off)."""
 
 BONE_TURN = np.radians(2.0)
@@ -31,6 +34,18 @@ BONE_TURN = np.radians(2.0)
 
 BONE_SCALE = 0.02
 """1 mm at the outline of a bone of 100 mm."""
+
+SHIN_FLEXION = np.radians(10.0)
+"""A knee is bent as it is laid; on a lateral 10° to 20° more is usual."""
+
+PATELLA_FLEXION = np.radians(8.0)
+"""The patella turns with the shin for the better part."""
+
+_GROUP_DEVIATIONS = (
+    (SHIN_FLEXION, *np.radians([0.5, 0.5]), 0.5, 0.7, 0.7),
+    (PATELLA_FLEXION, *np.radians([1.0, 1.0]), 0.5, 0.7, 1.0),
+)
+"""Of the numbers of shin and patella: a knee that bends hardly turns or slides otherwise."""
 
 VIEW_NUMBERS = 5
 """Of each view: shift down and right, turn in the film's plane, magnification, angle."""
@@ -89,29 +104,48 @@ def with_derivatives(
     return matrix, np.stack([matrix_of(numbers + step) - matrix for step in steps]) / _STEP
 
 
-def scales(centres: np.ndarray, known_geometry: bool) -> np.ndarray:
-    """From unknowns of unit prior variance to the numbers of both views and of all bones.
+class Freedom(Enum):
+    """What may have been otherwise than stated, besides that the networks misplace bones."""
 
-    To shift or to turn all bones alike, or to let them grow about the isocentre, is (but for a
-    little perspective) what moving both films does. Among the solutions that films cannot tell
-    apart that is taken in which the bones move least: the seven motions shared by all bones are
-    left out, and what is common is put down to the films. Of known films nothing changes, and the
-    bones move freely.
+    NOTHING = "nothing"
+    FILMS = "films"
+    """The lateral film stood otherwise against the frontal."""
+    JOINT = "joint"
+    """The knee was moved between the films."""
+
+
+def scales(centres: np.ndarray, freedom: Freedom) -> np.ndarray:
+    """From unknowns of unit prior variance to the numbers of views, groups and bones.
+
+    The frontal film stands where it is said to and holds the patient's frame: a motion of both
+    films cannot be told from one of the whole knee, and is not looked for. Of the lateral film,
+    only what outlines can tell is free: height, turn in its plane, magnification. Where it stands
+    along the beam of the frontal film is where the knee is; the angle between two films that are
+    nearly parallel projections cannot be told from the knee's shape (bas-relief ambiguity;
+    Belhumeur et al., IJCV 35(1), 1999).
 
     Args:
         centres: ``(n, 3)`` RAS mm, about which the bones move.
-        known_geometry: whether the films stand where they are said to.
+        freedom: what is looked for.
 
     Returns:
-        ``(2 · 5 + n · 7, m)``; numbers = matrix @ unknowns.
+        ``(2 · 5 + 2 · 6 + n · 7, m)``; numbers = matrix @ unknowns.
     """
-    deviations = np.repeat([BONE_SHIFT, BONE_TURN, BONE_SCALE], [3, 3, 1])
-    bones = np.tile(deviations, len(centres))
-    if known_geometry:
-        return np.vstack([np.zeros((2 * VIEW_NUMBERS, len(bones))), np.diag(bones)])
-    film = [FILM_SHIFT, FILM_SHIFT, FILM_TURN, FILM_MAGNIFICATION, FILM_ANGLE]
-    shared = np.concatenate([_shared_motions(centre) for centre in centres]) / bones[:, None]
-    return block_diag(np.diag(film + film), bones[:, None] * null_space(shared.T))
+    lateral = (FILM_SHIFT, 0.0, FILM_TURN, FILM_MAGNIFICATION, 0.0)
+    films = np.zeros(2 * VIEW_NUMBERS)
+    groups = np.zeros(len(GROUPS) * GROUP_NUMBERS)
+    if freedom is Freedom.FILMS:
+        films[VIEW_NUMBERS:] = lateral
+    if freedom is Freedom.JOINT:
+        groups[:] = np.concatenate(_GROUP_DEVIATIONS)
+    bone = np.repeat([BONE_SHIFT, BONE_TURN, BONE_SCALE], [3, 3, 1])
+    knee = np.repeat([KNEE_SHIFT, KNEE_TURN, KNEE_SCALE], [3, 3, 1])
+    first = np.concatenate([films, groups])
+    shared = np.concatenate([_shared_motions(centre) for centre in centres]) * knee
+    alone = np.diag(np.concatenate([first, np.tile(bone, len(centres))]))
+    together = np.concatenate([np.zeros((len(first), BONE_NUMBERS)), shared])
+    every = np.concatenate([alone, together], axis=1)
+    return every[:, every.any(axis=0)]
 
 
 def _shared_motions(centre: np.ndarray) -> np.ndarray:

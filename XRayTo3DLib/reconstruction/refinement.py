@@ -7,20 +7,22 @@ rims onto the borders of the silhouettes: an iterated closest point method (Besl
 PAMI 14(2), 1992) that finds the rims anew from round to round and takes distances from a field, as
 Lavallée and Szeliski (IEEE PAMI 17(4), 1995) do who match surfaces to their projections.
 
-Gauge: a motion of all bones together is not told from one of both films. The bones as a whole stay
-where they are; what they have in common is put down to the films. See
-:func:`XRayTo3DLib.reconstruction.refine_motion.scales`.
+One of three things is looked for, see :class:`Freedom`: that the lateral film stood otherwise
+against the frontal, that the knee was moved between the films, or neither. How probable each is, a
+cost says that is comparable between them. In all of them the networks may have misplaced the knee
+as a whole and each bone a little. Gauge: the frontal film stands where it is said to.
 
 What it is good for: where films stand otherwise than they are said to, a network works out a
-compromise. The corrected geometry comes about half the way to the truth, and the network run again
-with it does better. The motions of bones make outlines agree; where the films stand as they are
-said to, they do not make surfaces more accurate than a network's, whose errors are of shape.
+compromise. A fit sees only what the compromise left, a half of the error or less; the network run
+again with what is found does better, see :mod:`XRayTo3DLib.reconstruction.refining`. The motions of
+bones make outlines agree; where the films stand as they are said to, they do not make surfaces
+more accurate than a network's, whose errors are of shape.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +33,9 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.progress import Progress, silent
+from XRayTo3DLib.reconstruction.flexion_between import Between
 from XRayTo3DLib.reconstruction.refine_fit import Scene, Search
+from XRayTo3DLib.reconstruction.refine_motion import Freedom
 
 STAGE = "Refining"
 
@@ -47,9 +51,12 @@ class Refinement:
         surfaces: of the bones, RAS mm.
         geometry: of the films.
         motions: 4×4 by which each surface was moved, RAS mm to RAS mm.
+        between: motions of the bones from the frontal to the lateral film.
         before: mean distance from the outlines of the surfaces to the borders of the silhouettes,
             mm at the isocentre, at the start; NaN where no outline meets a silhouette.
         after: the same of what is returned, never greater.
+        cost: twice the negative logarithm of the probability of what is returned, but for a
+            constant that is the same for the same silhouettes.
         seconds: wall time.
         stopped: why it ended: ``settled``, ``rounds`` (the most were done), ``time limit``, ``no
             evidence`` (nothing to compare) or ``no better`` (the start is returned).
@@ -58,8 +65,10 @@ class Refinement:
     surfaces: dict[Bone, Surface]
     geometry: BiplanarGeometry
     motions: dict[Bone, np.ndarray]
+    between: Between
     before: float
     after: float
+    cost: float
     seconds: float
     stopped: str
 
@@ -70,18 +79,18 @@ def refine(
     silhouettes: Tensor,
     detectors: tuple[ViewGeometry, ViewGeometry],
     *,
+    freedom: Freedom = Freedom.FILMS,
+    between: Between | None = None,
     field_of_view: float = 153.6,
-    known_geometry: bool = False,
     time_limit: float = 8.0,
     progress: Progress = silent,
 ) -> Refinement:
     """Correct geometry and bones so that the bones' outlines agree with both films.
 
-    Of each film: a shift and a turn in its plane, its magnification, and the angle by which source
-    and detector are turned about the leg's long axis; so the angle between the films changes, and
-    the patient's frame stays with the bones. Of each bone: a shift, a turn and a growth. All are
-    held near zero by normal priors. The result never agrees less with the silhouettes than what
-    was given.
+    Of the lateral film: its height, a turn in its plane, its magnification. Of shin and patella: a
+    turn about the flexion axis and a shift, between the films. Of the knee and of each bone: a
+    shift, a turn and a growth. All are held near zero by normal priors. The result never agrees
+    less with the silhouettes than what was given.
 
     Args:
         surfaces: closed surfaces, RAS mm.
@@ -89,10 +98,10 @@ def refine(
         silhouettes: ``(2, 4, rows, columns)``, 0–1, of the bones in label order on the frontal and
             on the lateral film.
         detectors: on which the silhouettes are, in the planes of the films.
+        freedom: what is looked for besides misplaced bones.
+        between: motions from the frontal to the lateral film, as far as they are known.
         field_of_view: mm a side of the cube about the isocentre in which surfaces were made and at
             whose faces they are cut off.
-        known_geometry: whether the films stand where they are said to, as those of a calibrated
-            machine; then only bones move.
         time_limit: seconds, for the corrections; that the agreement is measured takes some tenths
             of a second in any case.
         progress: told of every round; may raise to cancel.
@@ -100,27 +109,68 @@ def refine(
     Raises:
         XRayTo3DError: silhouettes and detectors do not fit each other or the films.
     """
+    return explanations(
+        surfaces,
+        geometry,
+        silhouettes,
+        detectors,
+        (freedom,),
+        between=between,
+        field_of_view=field_of_view,
+        time_limit=time_limit,
+        progress=progress,
+    )[freedom]
+
+
+def explanations(
+    surfaces: Mapping[Bone, Surface],
+    geometry: BiplanarGeometry,
+    silhouettes: Tensor,
+    detectors: tuple[ViewGeometry, ViewGeometry],
+    freedoms: Sequence[Freedom],
+    *,
+    between: Between | None = None,
+    field_of_view: float = 153.6,
+    time_limit: float = 8.0,
+    progress: Progress = silent,
+) -> dict[Freedom, Refinement]:
+    """What :func:`refine` finds with each freedom, faster than one by one.
+
+    Args, raises: as :func:`refine`; the time limit is that of all together.
+    """
     started = time.perf_counter()
     _check(silhouettes, detectors, geometry)
     progress(STAGE, 0.0)
     estimated = silhouettes.detach().double().cpu().numpy()
-    scene = Scene(surfaces, geometry, estimated, detectors, field_of_view)
-    search = Search(scene, known_geometry, started + time_limit)
-    stopped = search.run(lambda fraction: progress(STAGE, fraction))
-    motions = {bone: search.best.motions.get(bone, np.eye(4)) for bone in surfaces}
+    known = between or Between()
+    scene = Scene(surfaces, geometry, estimated, detectors, field_of_view, known)
+    found = {}
+    for number, freedom in enumerate(freedoms):
+        first = number / len(freedoms)
+
+        def tell(fraction: float, first: float = first) -> None:
+            progress(STAGE, first + fraction / len(freedoms))
+
+        since = time.perf_counter()
+        search = Search(scene, freedom, started + time_limit)
+        stopped = search.run(tell)
+        motions = {bone: search.best.motions.get(bone, np.eye(4)) for bone in surfaces}
+        found[freedom] = Refinement(
+            surfaces={
+                bone: surface.transformed(motions[bone]) if bone in search.best.motions else surface
+                for bone, surface in surfaces.items()
+            },
+            geometry=search.best.corrected(geometry),
+            motions=motions,
+            between=search.best.between,
+            before=search.before,
+            after=search.after,
+            cost=search.cost,
+            seconds=time.perf_counter() - (since if number else started),
+            stopped=stopped,
+        )
     progress(STAGE, 1.0)
-    return Refinement(
-        surfaces={
-            bone: surface.transformed(motions[bone]) if bone in search.best.motions else surface
-            for bone, surface in surfaces.items()
-        },
-        geometry=search.best.corrected(geometry),
-        motions=motions,
-        before=search.before,
-        after=search.after,
-        seconds=time.perf_counter() - started,
-        stopped=stopped,
-    )
+    return found
 
 
 def _check(

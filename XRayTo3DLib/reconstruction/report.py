@@ -13,8 +13,10 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Radiograph, Sourced
+from XRayTo3DLib.reconstruction.checking import CheckedFilm
 from XRayTo3DLib.reconstruction.outlines import Outlines, agreement, outlines_of
-from XRayTo3DLib.reconstruction.result import Fit, Reconstruction
+from XRayTo3DLib.reconstruction.result import Fit, Reconstruction, StyledFilms
+from XRayTo3DLib.reconstruction.uncertainty import expected_error, surface_deviations
 
 NOT_FOR_CLINICAL_USE = "Not for clinical use"
 
@@ -64,6 +66,7 @@ def build_report(
         },
         "angle_between_views_degrees": round(reconstruction.geometry.angle, _DECIMALS),
         "bones": _bones(reconstruction, outlines),
+        "style": _style(reconstruction.styled),
         "refinement": _fit(reconstruction.fit),
         "seconds": _seconds(reconstruction.seconds),
         "warnings": list(all_warnings(reconstruction)),
@@ -121,6 +124,7 @@ def _view(film: Radiograph, view: ViewGeometry, centre: Sourced[Pixel]) -> dict[
         "magnification": round(film.magnification, _DECIMALS),
         "orientation_in_file": _sourced(film.orientation, list(film.orientation.value)),
         "bone_dark_in_file": _sourced(film.inverted, film.inverted.value),
+        "recognition": _recognition(film),
         "joint_pixel": _sourced(centre, _rounded(np.array(centre.value))),
         "geometry_ras_mm": {
             "source": _rounded(view.source),
@@ -131,18 +135,39 @@ def _view(film: Radiograph, view: ViewGeometry, centre: Sourced[Pixel]) -> dict[
     }
 
 
+def _recognition(film: Radiograph) -> dict[str, Any] | None:
+    """What the film looked like, as it was read; None where nobody looked."""
+    if not isinstance(film, CheckedFilm) or film.recognition is None:
+        return None
+    seen = film.recognition
+    return {
+        "is_knee": seen.is_knee,
+        "view": seen.view.value,
+        "side": seen.side.value if seen.side else None,
+        "mirrored": seen.mirrored,
+        "upside_down": seen.upside_down,
+        "inverted": seen.inverted,
+        "confidence": {fact: round(value, _DECIMALS) for fact, value in seen.confidence.items()},
+        "metal_mm2": _optional(film.metal),
+    }
+
+
 def _sourced(fact: Sourced[Any], value: Any) -> dict[str, Any]:
     return {"value": value, "origin": fact.origin.value, "note": fact.note}
 
 
 def _bones(reconstruction: Reconstruction, outlines: Outlines) -> dict[str, Any]:
     labels = reconstruction.labels
+    deviations = surface_deviations(
+        reconstruction.surfaces, reconstruction.probabilities, reconstruction.grid
+    )
     facts: dict[str, Any] = {bone.key: {"found": False} for bone in Bone}
     for bone, surface in reconstruction.surfaces.items():
         facts[bone.key] = {
             "found": True,
             **_size(surface),
             "cut_by_field_of_view": list(cut_sides(labels, bone)),
+            "expected_error_mm": round(expected_error(deviations[bone]), 2),
             "outline_agreement": {
                 name: _optional(agreement(film, contours))
                 for name, film, contours in zip(
@@ -156,11 +181,20 @@ def _bones(reconstruction: Reconstruction, outlines: Outlines) -> dict[str, Any]
     return facts
 
 
+def _style(styled: StyledFilms | None) -> dict[str, str] | None:
+    return None if styled is None else {"weights": styled.name, "sha256": styled.sha256}
+
+
 def _fit(fit: Fit | None) -> dict[str, Any] | None:
     if fit is None:
         return None
     before, after = (None if np.isnan(mm) else round(mm, 3) for mm in (fit.before, fit.after))
-    return {"outline_error_before_mm": before, "outline_error_mm": after, "stopped": fit.stopped}
+    return {
+        "outline_error_before_mm": before,
+        "outline_error_mm": after,
+        "stopped": fit.stopped,
+        "more_flexion_on_lateral_degrees": round(fit.flexion, 1),
+    }
 
 
 def _size(surface: Surface) -> dict[str, Any]:

@@ -38,11 +38,31 @@ class Fit:
             network sees on the films, mm at the isocentre, before it.
         after: the same after it, never more.
         stopped: why it ended, see :class:`XRayTo3DLib.reconstruction.refinement.Refinement`.
+        flexion: degrees by which the knee was found to be bent more on the lateral film than on
+            the frontal; the bones are in the pose of the frontal film.
     """
 
     before: float
     after: float
     stopped: str
+    flexion: float = 0.0
+
+
+@dataclass(frozen=True)
+class StyledFilms:
+    """Both films as the network would have seen them, and as it saw them.
+
+    Attributes:
+        name: of the weights of the translation.
+        sha256: of that file.
+        before: ``(2, rows, columns)`` float32 in 0–1, those of a right knee.
+        after: the same, translated.
+    """
+
+    name: str
+    sha256: str
+    before: np.ndarray
+    after: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,7 @@ class Reconstruction:
         centres: where the middle of the joint is on each film, and who says so.
         model: the weights.
         fit: of the refinement, if there was one; ``geometry`` is then the corrected one.
+        styled: the films before and after their style was translated, if it was.
         seconds: wall time of each stage, in the order they ran.
         warnings: sentences for the user.
     """
@@ -77,6 +98,7 @@ class Reconstruction:
     seconds: dict[str, float]
     warnings: tuple[str, ...] = ()
     fit: Fit | None = None
+    styled: StyledFilms | None = None
 
     @property
     def labels(self) -> np.ndarray:

@@ -1,0 +1,102 @@
+"""Whole films, leaning and off centre, are reconstructed as the films of the knee alone are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.ndimage import rotate
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.evaluation.alignment import aligned
+from XRayTo3DLib.evaluation.metrics import solid_dice
+from XRayTo3DLib.imaging.centres import stated_centres
+from XRayTo3DLib.imaging.pair import read_pair
+from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced
+from XRayTo3DLib.reconstruction.placing import place
+from XRayTo3DLib.reconstruction.reconstruct import reconstruct
+from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.weights import load_model
+from XRayTo3DLib.resources import resource_path
+
+LEAN = 9.0
+FILMS = [resource_path("SampleData", f"knee_{view}.dcm") for view in ("ap", "lateral")]
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[Radiograph, Radiograph]:
+    frontal, lateral, _ = read_pair(*FILMS)
+    return frontal, lateral
+
+
+def on_a_whole_film(film: Radiograph, lean: float) -> Radiograph:
+    """The film turned in its plane, in a corner of one that is much taller and wider."""
+    turned = rotate(film.pixels, lean, reshape=False, order=1, mode="nearest")
+    rows, columns = turned.shape
+    large = np.full((2 * rows, columns + columns // 4), turned.min(), dtype=np.float32)
+    large[rows // 3 : rows // 3 + rows, columns // 4 :] = turned
+    return replace(film, pixels=large)
+
+
+def mirrored(film: Radiograph) -> Radiograph:
+    """As of the other knee."""
+    pixels = np.ascontiguousarray(film.pixels[:, ::-1])
+    return replace(film, pixels=pixels, side=Sourced(Side.LEFT, Origin.USER))
+
+
+@pytest.fixture(scope="module")
+def plain(pair: tuple[Radiograph, Radiograph]) -> Reconstruction:
+    return reconstruct(*pair, check_films=False)
+
+
+def agreement(found: Reconstruction, plain: Reconstruction) -> float:
+    """Least Dice of the long bones; the two lie differently by one rigid motion."""
+    moved, _ = aligned(found.surfaces, plain.surfaces)
+    dice = [
+        solid_dice(moved[bone], plain.surfaces[bone], plain.grid, spacing=1.5)
+        for bone in (Bone.FEMUR, Bone.TIBIA)
+    ]
+    return min(dice)
+
+
+def test_leaning_films_off_centre(
+    pair: tuple[Radiograph, Radiograph], plain: Reconstruction
+) -> None:
+    films = [on_a_whole_film(film, LEAN) for film in pair]
+    found = reconstruct(*films, check_films=False)
+    assert agreement(found, plain) > 0.85
+    assert found.centres.frontal.origin is Origin.FOUND
+    assert sum("leaning" in sentence for sentence in found.warnings) == 2
+
+
+def test_a_left_knee_is_the_mirror_image(
+    pair: tuple[Radiograph, Radiograph], plain: Reconstruction
+) -> None:
+    films = [mirrored(on_a_whole_film(film, LEAN)) for film in pair]
+    found = reconstruct(*films, check_films=False)
+    other = {bone: surface.mirrored() for bone, surface in found.surfaces.items()}
+    assert agreement(replace(found, surfaces=other), plain) > 0.85
+
+
+def test_what_the_user_says_is_left(pair: tuple[Radiograph, Radiograph]) -> None:
+    films = [on_a_whole_film(film, 0.0) for film in pair]
+    stated = stated_centres(*films, (300.0, 310.0), (320.0, 330.0))
+    placed = place(load_model(), *films, 90.0, stated)
+    assert placed.centres == stated
+
+
+def test_films_of_a_knee_alone_are_not_searched(pair: tuple[Radiograph, Radiograph]) -> None:
+    placed = place(load_model(), *pair, 90.0, stated_centres(*pair))
+    assert not any("was found" in sentence for sentence in placed.centres.warnings)
+
+
+def test_an_unknown_scale_is_taken_from_the_joint_and_said(
+    pair: tuple[Radiograph, Radiograph],
+) -> None:
+    films = [replace(film, spacing=Sourced((0.5, 0.5), Origin.ASSUMED, "a guess")) for film in pair]
+    placed = place(load_model(), *films, 90.0, stated_centres(*films))
+    for film, true in zip((placed.frontal, placed.lateral), pair, strict=True):
+        assert film.spacing.value[0] == pytest.approx(true.spacing.value[0], rel=0.2)
+        assert film.spacing.origin is Origin.ASSUMED
+    assert sum("condyles" in sentence for sentence in placed.centres.warnings) == 2

@@ -1,0 +1,112 @@
+"""Refinement with the network that is shipped, on simulated films of a person held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.knee import Knee, load_knees, rotation
+from XRayTo3DLib.anatomy.surface import Surface
+from XRayTo3DLib.evaluation.filming import Simulator, film_knee, filming_geometry
+from XRayTo3DLib.evaluation.metrics import compare_bone
+from XRayTo3DLib.progress import Cancelled
+from XRayTo3DLib.reconstruction.flexion_between import GROUPS, pivot
+from XRayTo3DLib.reconstruction.refining import Refined, refined
+from XRayTo3DLib.reconstruction.seeing import RightKnee, see
+from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
+from XRayTo3DLib.reconstruction.weights import Model, load_model
+
+CPU = torch.device("cpu")
+FLEXION, PATELLA_FLEXION = 15.0, 9.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network makes of films, and what had been there."""
+
+    truth: dict[Bone, Surface]
+    model: Model
+    knee: RightKnee
+    probabilities: np.ndarray
+    surfaces: dict[Bone, Surface]
+    silhouettes: torch.Tensor
+
+    def refined(self, **options) -> Refined:
+        given = (self.probabilities, self.surfaces, self.silhouettes, CPU)
+        return refined(self.model, self.knee, *given, **{"time_limit": 300.0, **options})
+
+    def dice(self, surfaces: dict[Bone, Surface]) -> np.ndarray:
+        grid = self.model.network.settings.output_grid
+        return np.array([compare_bone(surfaces[b], self.truth[b], grid).dice for b in Bone])
+
+
+def seen(bones: Path, on_lateral) -> Seen:
+    (knee,) = (knee for knee in load_knees(bones) if knee.name == "mc22_right")
+    geometry = filming_geometry(np.random.default_rng(5))
+    frontal, lateral = film_knee(knee, geometry, Simulator.OWN, seed=5, voxel=1.6)
+    if on_lateral is not None:
+        _, lateral = film_knee(on_lateral(knee), geometry, Simulator.OWN, seed=5, voxel=1.6)
+    model = load_model()
+    settings = model.network.settings
+    right = RightKnee.of(frontal, lateral, geometry, settings)
+    probabilities, silhouettes = see(model, right, CPU)
+    surfaces = extract_surfaces(probabilities, settings.output_grid)
+    return Seen(knee.surfaces, model, right, probabilities, surfaces, silhouettes)
+
+
+def bent(knee: Knee) -> Knee:
+    about = pivot(knee.surfaces[Bone.FEMUR])
+    for angle, group in zip((FLEXION, PATELLA_FLEXION), GROUPS, strict=True):
+        knee = knee.transformed(rotation("x", -angle, about), group)
+    return knee
+
+
+@pytest.fixture(scope="module")
+def alike(shared_bones: Path) -> Seen:
+    return seen(shared_bones, None)
+
+
+def test_films_as_stated_are_left_alone(alike):
+    result = alike.refined()
+    assert result.fit.stopped == "no better"
+    assert result.fit.after == result.fit.before < 0.8
+    assert result.geometry is alike.knee.geometry
+    assert result.probabilities is alike.probabilities and result.surfaces is alike.surfaces
+    assert result.fit.flexion == 0.0 and result.warnings == ()
+
+
+def test_flexion_between_films_is_found_and_undone(shared_bones):
+    films = seen(shared_bones, bent)
+    result = films.refined()
+    assert result.fit.flexion == pytest.approx(FLEXION, abs=4.0)
+    assert result.fit.after < result.fit.before - 0.15
+    assert result.geometry is films.knee.geometry
+    before, after = films.dice(films.surfaces), films.dice(result.surfaces)
+    assert after.mean() > before.mean() + 0.05
+    assert after[Bone.FEMUR - 1] > before[Bone.FEMUR - 1] - 0.005
+    assert result.probabilities.sum(axis=0) == pytest.approx(1.0, abs=1e-4)
+    assert "more on the lateral film" in result.warnings[0]
+
+
+def test_without_time_nothing_changes(alike):
+    result = alike.refined(time_limit=0.0)
+    assert result.fit.stopped == "time limit"
+    assert result.surfaces is alike.surfaces
+
+
+def test_it_tells_and_may_be_cancelled(alike):
+    told = []
+
+    def cancel(stage: str, fraction: float) -> None:
+        told.append(fraction)
+        if len(told) == 4:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        alike.refined(progress=cancel)
+    assert told == sorted(told) and 0.0 <= told[0] and told[-1] <= 1.0
