@@ -14,7 +14,7 @@ from XRayTo3DLib.imaging.geometry import BiplanarGeometry, view_geometry
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.reconstruction.networks import NetworkSettings
 from XRayTo3DLib.reconstruction.seeing import RightKnee
-from XRayTo3DLib.style.evaluate_style import Restyled, evaluate_style, shift_table, translations
+from XRayTo3DLib.style.evaluate_style import evaluate_style, shift_table, translations
 from XRayTo3DLib.style.held_out import check_held_out
 from XRayTo3DLib.style.outline_shift import OutlineShift
 from XRayTo3DLib.style.style_weights import StyleModel, new_generator
@@ -58,7 +58,7 @@ def test_a_network_sees_translated_films() -> None:
     pictures = (rng.random((400, 400)), rng.random((400, 400)))
     geometry, settings = BiplanarGeometry(frontal, lateral), NetworkSettings()
     plain, matrices = RightKnee(pictures, geometry, settings).inputs()
-    styled, same = Restyled(pictures, geometry, settings, lambda film: film**2).inputs()
+    styled, same = RightKnee(pictures, geometry, settings, lambda film: film**2).inputs()
     assert torch.allclose(styled, plain**2)
     assert torch.equal(same, matrices)
 

@@ -54,7 +54,7 @@ def train_style(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from XRayTo3DLib.style.film_sets import describe_films, load_films
-    from XRayTo3DLib.style.sample_sheet import write_style_curves
+    from XRayTo3DLib.style.style_curves import write_style_curves
     from XRayTo3DLib.style.style_settings import settings_for
     from XRayTo3DLib.style.style_training import LOG, StyleStep, StyleTrainer, export_style
 

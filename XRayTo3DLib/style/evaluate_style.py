@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
 from XRayTo3DLib.anatomy.knee import Knee
@@ -24,36 +23,17 @@ from XRayTo3DLib.evaluation.tables import (
     summarise,
 )
 from XRayTo3DLib.reconstruction.projected import outline, silhouette
-from XRayTo3DLib.reconstruction.seeing import RightKnee, see
+from XRayTo3DLib.reconstruction.seeing import RightKnee, Translation, see
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
 from XRayTo3DLib.reconstruction.weights import Model
+from XRayTo3DLib.style.film_sheet import write_sheet
 from XRayTo3DLib.style.histogram_matching import match_histogram
 from XRayTo3DLib.style.outline_shift import OutlineShift, outline_shifts
-from XRayTo3DLib.style.sample_sheet import write_sheet
 from XRayTo3DLib.style.style_weights import StyleModel
 from XRayTo3DLib.style.translate import translate
 
-Translation = Callable[[Tensor], Tensor]
-"""From a film ``(256, 256)`` in 0–1 to another of the same shape."""
-
 NONE = "none"
 HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True)
-class Restyled(RightKnee):
-    """Two films whose style is changed before a network sees them.
-
-    Attributes:
-        translation: of each film.
-    """
-
-    translation: Translation
-
-    def inputs(self) -> tuple[Tensor, Tensor]:
-        """Films ``(1, 2, size, size)``, translated, and their projections ``(1, 2, 3, 4)``."""
-        films, matrices = super().inputs()
-        return torch.stack([self.translation(film) for film in films[0]])[None], matrices
 
 
 @dataclass(frozen=True)
@@ -193,7 +173,7 @@ def _scored(
     settings = network.network.settings
     rows = []
     for way, translation in ways.items():
-        restyled = Restyled(seen.pictures, seen.geometry, settings, translation)
+        restyled = RightKnee(seen.pictures, seen.geometry, settings, translation)
         probabilities, _ = see(network, restyled, torch.device("cpu"))
         surfaces = extract_surfaces(probabilities, settings.output_grid)
         film = f"{way}, {network.identity.name}"

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.style.cycle_losses import anatomy_loss, least_squares
 from XRayTo3DLib.style.discriminator import PatchDiscriminator
+from XRayTo3DLib.style.film_sheet import write_sheet
 from XRayTo3DLib.style.histogram_matching import reference_quantiles
 from XRayTo3DLib.style.history import History
-from XRayTo3DLib.style.sample_sheet import write_sheet
 from XRayTo3DLib.style.style_settings import StyleSettings
 from XRayTo3DLib.style.style_weights import new_generator, save_style
 

@@ -15,10 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
+from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.style.residual_generator import ResidualGenerator
 from XRayTo3DLib.style.tone_generator import ToneGenerator
 
 LICENCE = "CC BY-NC-SA 4.0"
+
+SHIPPED = "shipped"
+"""Word for the translation that comes with the program."""
 
 _KEY = "xrayto3d-style"
 _REFERENCE = "reference"
@@ -97,11 +101,14 @@ def save_style(
 def load_style(path: str | Path) -> StyleModel:
     """Read a translation; a second call for the same file is free.
 
+    Args:
+        path: a file of weights, or :data:`SHIPPED` for the CycleGAN that comes with the program.
+
     Raises:
         InputFileError: the file is missing, is something else, or, where a ``.sha256`` stands
             beside it, differs from what was published.
     """
-    path = Path(path)
+    path = resource_path("Models", "style-cyclegan.safetensors") if path == SHIPPED else Path(path)
     if not path.is_file():
         raise InputFileError(
             path, "does not exist; give weights that 'xrayto3d train-style' has written."
