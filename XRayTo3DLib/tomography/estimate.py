@@ -18,6 +18,7 @@ from torch import Tensor
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.centres import Centres, Pixel, stated_centres
 from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry, geometry_of
+from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.pair import check_pair
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Radiograph, Side, View
@@ -30,7 +31,7 @@ from XRayTo3DLib.tomography.density_network import WATER
 from XRayTo3DLib.tomography.density_result import DensityResult, ExplainedFilm
 from XRayTo3DLib.tomography.density_weights import DensityModel, load_density_model
 from XRayTo3DLib.tomography.film_fit import FilmFit, compare_films
-from XRayTo3DLib.tomography.fine_density import FINE_GRID, fine_density
+from XRayTo3DLib.tomography.fine_density import FINE_GRID, FineDensity, fine_density
 from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING
 
 _FRONTAL, _LATERAL = 0, 1
@@ -46,6 +47,7 @@ def estimate_density(
     centres: Sequence[Pixel | None] | None = None,
     find_joint: bool = True,
     rounds: int = 3,
+    grid: VolumeGrid = FINE_GRID,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
@@ -61,6 +63,8 @@ def estimate_density(
         find_joint: whether the joint is looked for on two films, see
             :func:`XRayTo3DLib.reconstruction.centring.find_centres`. On one film it is not.
         rounds: of the fusion with the films' detail; 0 gives the network's volume as it is.
+        grid: where the result lies; its x must be centred on the isocentre, as left and right are
+            exchanged about it.
         weights: a weights file; those shipped by default.
         device: where the network runs.
         progress: told of every stage; may raise to cancel.
@@ -80,16 +84,14 @@ def estimate_density(
     slots = [_slot(film) for film in films]
     mean, deviation = coarse_density(model, seen, slots, torch.device(device))
     clock.passed("Network")
-    fine = fine_density(mean, deviation, model.network.settings.grid, seen, rounds)
+    fine = fine_density(mean, deviation, model.network.settings.grid, seen, rounds, grid)
     shown = tuple(
-        _explained(film, view, fit, fine.attenuation)
+        _explained(film, view, fit, fine)
         for film, view, fit in zip(films, geometry, fine.fits, strict=True)
     )
     clock.passed("Films' detail")
     side = films[0].side.value
-    density = DensityVolume(
-        _on_side(fine.attenuation, side), FINE_GRID, _on_side(fine.deviation, side)
-    )
+    density = DensityVolume(_on_side(fine.attenuation, side), grid, _on_side(fine.deviation, side))
     warnings = (*found, *(line for each in shown for line in _doubts(each)))
     return DensityResult(density, side, shown, model.identity, clock.seconds, warnings)
 
@@ -199,8 +201,10 @@ def _as_right_knee(film: Radiograph, view: ViewGeometry) -> tuple[np.ndarray, Vi
     return film.pixels[:, ::-1], view.mirrored().flipped_columns()
 
 
-def _explained(film: Radiograph, view: ViewGeometry, fit: FilmFit, volume: Tensor) -> ExplainedFilm:
-    again = fit.film_of(volume, FINE_GRID)
+def _explained(
+    film: Radiograph, view: ViewGeometry, fit: FilmFit, fine: FineDensity
+) -> ExplainedFilm:
+    again = fit.film_of(fine.attenuation, fine.grid)
     return ExplainedFilm(film, view, fit, again, compare_films(again, fit.greys, fit.known))
 
 

@@ -29,13 +29,15 @@ class FineDensity:
     """The fine volume and what it was fitted to.
 
     Attributes:
-        attenuation: ``(z, y, x)`` float32 on :data:`FINE_GRID`, 1/mm.
+        attenuation: ``(z, y, x)`` float32, 1/mm.
         deviation: ``(z, y, x)`` float32, 1/mm, as the network states it.
+        grid: of both.
         fits: of each film.
     """
 
     attenuation: Tensor
     deviation: Tensor
+    grid: VolumeGrid
     fits: tuple[FilmFit, ...]
 
 
@@ -45,6 +47,7 @@ def fine_density(
     grid: VolumeGrid,
     films: list[tuple[np.ndarray, ViewGeometry]],
     rounds: int = 3,
+    fine_grid: VolumeGrid = FINE_GRID,
 ) -> FineDensity:
     """Refine a coarse volume until its projections are the films.
 
@@ -54,11 +57,12 @@ def fine_density(
         grid: of both.
         films: pixels ``(rows, columns)``, more attenuation brighter, and where they were taken.
         rounds: of the correction; 0 gives the coarse volume on the fine grid.
+        fine_grid: where the result lies.
     """
-    volume = resampled(mean, grid, FINE_GRID).clamp_min(0.0)
-    spread = resampled(deviation, grid, FINE_GRID)
-    fits = tuple(fit_film(pixels, view, volume, FINE_GRID) for pixels, view in films)
+    volume = resampled(mean, grid, fine_grid).clamp_min(0.0)
+    spread = resampled(deviation, grid, fine_grid)
+    fits = tuple(fit_film(pixels, view, volume, fine_grid) for pixels, view in films)
     if rounds:
         measured = [fit.measured for fit in fits]
-        volume = made_consistent(volume, spread.square(), FINE_GRID, measured, rounds)
-    return FineDensity(volume, spread, fits)
+        volume = made_consistent(volume, spread.square(), fine_grid, measured, rounds)
+    return FineDensity(volume, spread, fine_grid, fits)
