@@ -15,7 +15,9 @@ import typer
 from typer.core import TyperGroup
 
 from XRayTo3DLib.commands.benchmark import benchmark
+from XRayTo3DLib.commands.benchmark_density import benchmark_density
 from XRayTo3DLib.commands.demo import demo
+from XRayTo3DLib.commands.density import density
 from XRayTo3DLib.commands.embed import embed
 from XRayTo3DLib.commands.evaluate import evaluate
 from XRayTo3DLib.commands.evaluate_film import evaluate_film
@@ -60,8 +62,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Use": (reconstruct, demo, find, rerender, embed),
-    "Measure": (evaluate, evaluate_film, evaluate_style, benchmark, register_study),
+    "Use": (reconstruct, demo, find, density, rerender, embed),
+    "Measure": (
+        evaluate,
+        evaluate_film,
+        evaluate_style,
+        benchmark,
+        benchmark_density,
+        register_study,
+    ),
     "Learn": (generate, prepare, population, train),
     "Learn: style of films": (style_films, train_style),
     "Learn: density": (generate_density, train_density),

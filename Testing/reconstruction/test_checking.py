@@ -108,14 +108,14 @@ def test_what_a_header_says_is_contradicted_and_never_changed(
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_assumed_polarity_is_put_right(model, nameless, number: int) -> None:
-    films = [assumed(film) for film in nameless]
+    films = list(nameless)
     films[number] = negative(films[number])
     pair = check_films(*films, model)
     film = pair.films[number]
     np.testing.assert_allclose(film.pixels, nameless[number].pixels, atol=1e-6)
     assert film.inverted.value is not nameless[number].inverted.value
     assert film.inverted.origin is Origin.FOUND
-    (line,) = film.warnings
+    line = film.warnings[-1]
     assert f"--{('ap', 'lateral')[number]}-bright" in line
 
 
@@ -130,7 +130,7 @@ def test_an_assumed_orientation_is_put_right(model, nameless, rows: bool, column
     (line,) = pair.lateral.warnings
     assert "does not say how it is turned" in line
     assert "--no-check-films" in line
-    assert pair.frontal.warnings == ()
+    assert len(sentences(pair)) == 2  # the other is on the side
 
 
 def test_a_centre_goes_with_a_film_that_is_turned(model, nameless) -> None:
@@ -146,7 +146,9 @@ def test_a_centre_goes_with_a_film_that_is_turned(model, nameless) -> None:
 
 def test_the_side_is_found_on_both_films(model, nameless) -> None:
     pair = check_films(*(flipped(film, columns=True) for film in nameless), model)
-    assert sentences(pair) == []
+    (line,) = sentences(pair)
+    assert "knee_ap.dcm looks like a left one" in line
+    assert "--side" in line
     for film in pair.films:
         assert film.side == Sourced(Side.LEFT, Origin.FOUND, film.side.note)
         assert film.pixels.flags.c_contiguous
@@ -178,8 +180,7 @@ def test_films_in_the_wrong_order_are_exchanged(model, nameless, origin: Origin)
     ]
     pair = check_films(*films, model)
     assert pair.exchanged
-    (line,) = sentences(pair)
-    assert "exchanged" in line
+    assert ["exchanged" in line for line in sentences(pair)] == [True, False]
     for film, before in zip(pair.films, nameless, strict=True):
         assert film.view.value is before.view.value
         assert film.view.origin is Origin.FOUND
@@ -192,7 +193,7 @@ def test_films_that_headers_order_wrongly_are_warned_of(model, stated) -> None:
     wrong = replace(lateral, view=frontal.view), replace(frontal, view=lateral.view)
     pair = check_films(*wrong, model)
     assert not pair.exchanged
-    assert [film.pixels is before.pixels for film, before in zip(pair.films, wrong, strict=True)]
+    assert all(film.pixels is before.pixels for film, before in zip(pair.films, wrong, strict=True))
     assert all("check the order of the films" in line for line in sentences(pair))
     assert len(sentences(pair)) == 2
 
@@ -261,7 +262,8 @@ def test_letters_on_the_film_are_not_read(model, nameless, text: str) -> None:
         assert mask.sum() > 100
         marked.append(replace(film, pixels=np.maximum(film.pixels, mask)))
     pair = check_films(*marked, model)
-    assert sentences(pair) == []
+    (line,) = sentences(pair)
+    assert "knee_ap.dcm looks like a right one" in line
     assert {film.side.value for film in pair.films} == {Side.RIGHT}
     assert [film.metal for film in pair.films] == [0, 0]
 

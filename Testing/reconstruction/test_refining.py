@@ -84,7 +84,7 @@ def test_flexion_between_films_is_found_and_undone(shared_bones):
     films = seen(shared_bones, bent)
     result = films.refined()
     assert result.fit.flexion == pytest.approx(FLEXION, abs=4.0)
-    assert result.fit.after < result.fit.before - 0.15
+    assert result.fit.after < result.fit.before - 0.1
     assert result.geometry is films.knee.geometry
     before, after = films.dice(films.surfaces), films.dice(result.surfaces)
     assert after.mean() > before.mean() + 0.05

@@ -82,7 +82,12 @@ class NetworkContestant:
     ) -> Reconstruction:
         """What :func:`reconstruct` makes of the films."""
         return reconstruct(
-            frontal, lateral, find_joint=find_joint, refine=self.refine, weights=self.weights
+            frontal,
+            lateral,
+            check_films=False,
+            find_joint=find_joint,
+            refine=self.refine,
+            weights=self.weights,
         )
 
 

@@ -208,22 +208,26 @@ def _oriented(
         letters = mirrored(header.value) if flip else header.value
         turn = turn_upright(letters, view, side)
         if turn is not None:
-            return (Sourced(letters, Origin.USER, "--flip") if flip else header), turn
+            return (Sourced(letters, Origin.USER, _flip_option(view)) if flip else header), turn
         shown = {True: "a lateral", False: "a frontal", None: "an axial"}
         warnings.append(
             f"{path.name}: {header.note} is that of {shown[shows_lateral(header.value)]} film, not "
-            f"of the {view.value} view; taken as it is shown: say --flip if it is mirrored."
+            f"of the {view.value} view; taken as it is shown: say {_flip_option(view)} if it is mirrored."
         )
     letters = upright(view, side)
     if flip:
-        sourced = Sourced(mirrored(letters), Origin.USER, "--flip")
+        sourced = Sourced(mirrored(letters), Origin.USER, _flip_option(view))
     else:
         sourced = Sourced(letters, Origin.ASSUMED, "upright, seen from the tube")
-        warnings.append(_assumed_direction(path, letters[0]))
+        warnings.append(_assumed_direction(path, view, letters[0]))
     return sourced, Turn(transpose=False, flip_rows=False, flip_columns=flip)
 
 
-def _assumed_direction(path: Path, row: str) -> str:
+def _flip_option(view: View) -> str:
+    return "--flip-lateral" if view is View.LATERAL else "--flip-ap"
+
+
+def _assumed_direction(path: Path, view: View, row: str) -> str:
     place = {
         "L": "the patient's left at the right of the picture",
         "P": "the kneecap at the left of the picture",
@@ -231,7 +235,7 @@ def _assumed_direction(path: Path, row: str) -> str:
     }[row]
     return (
         f"{path.name} does not say how it is turned; taken as upright with {place}: "
-        "say --flip if it is mirrored."
+        f"say {_flip_option(view)} if it is mirrored."
     )
 
 

@@ -193,11 +193,20 @@ def _agreed_on_side(looked: list[_Looked]) -> list[_Looked]:
         return looked
     for each in looked:
         found = each.recognition
-        if found.side is not None and min(found.confidence["side"], each.appearance.knee) >= SURE:
-            note = f"{_AS_IT_LOOKS} that {_name(each.film)} shows"
-            side = Sourced(found.side, Origin.FOUND, note)
-            return [_on_side(other, side) for other in looked]
+        surely = min(found.confidence["side"], found.confidence["is_knee"]) >= SURE
+        if found.side is not None and surely and _is_of_its_view(each.film, found):
+            side = Sourced(found.side, Origin.FOUND, f"as {_name(each.film)} looks")
+            first, second = (_on_side(other, side) for other in looked)
+            sentence = (
+                f"Neither film says which knee it is; {_name(each.film)} looks like a "
+                f"{found.side.value} one, and both are taken so: say --side if that is wrong."
+            )
+            return [replace(first, film=first.film.with_warning(sentence)), second]
     return looked
+
+
+def _is_of_its_view(film: Radiograph, recognition: Recognition) -> bool:
+    return (recognition.view is View.LATERAL) is (film.view.value is View.LATERAL)
 
 
 def _on_side(looked: _Looked, side: Sourced) -> _Looked:
@@ -223,7 +232,7 @@ def _settled(looked: _Looked) -> CheckedFilm:
         if "inverted" in sure and film.inverted.origin is Origin.ASSUMED:
             film = _with_polarity(film, recognition.inverted)
             rest = replace(rest, inverted=False)
-        right_view = (recognition.view is View.LATERAL) is (film.view.value is View.LATERAL)
+        right_view = _is_of_its_view(film, recognition)
         turned = {"mirrored", "upside_down"} <= sure
         if right_view and turned and film.orientation.origin is Origin.ASSUMED:
             film = _turned(film, recognition.upside_down, recognition.mirrored)

@@ -28,8 +28,8 @@ SURE = 0.9
 
 KNEE = 0.4
 """Probability from which a film is that of a knee: below one half, as to refuse a knee is the worse
-fault. Of 160 simulated films of people who were not fitted none came below 0.9, and of 13 pictures
-of one ankle, turned, cut and inverted, none above 0.25."""
+fault. Of 160 simulated films, flexed up to 40 degrees, none came below 0.68; of 8 pictures of one
+ankle, turned, cut and inverted, none above 0.23."""
 
 
 @dataclass(frozen=True)

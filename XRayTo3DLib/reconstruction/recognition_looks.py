@@ -30,8 +30,7 @@ CONVINCING = 0.9
 """Probability of a knee with which one need not look further."""
 
 _UNSEEN = -5.0
-"""Score of all ways together at which a glance does not look: what the best wrong way scores in
-the median of the fitted films."""
+"""Score of all ways together that were not looked at: about what the best wrong way scores."""
 
 _UPSIDE_DOWN, _NEGATIVE = -2.0, -1.0
 """Log-odds with which these ways start: fewer films are stored so. An ankle upside down looks more

@@ -18,8 +18,9 @@ from XRayTo3DLib.reconstruction.flexion_between import (
 from XRayTo3DLib.reconstruction.seeing import RightKnee
 
 _FOLLOW = 0.6
-"""Share of the knee's flexion that the patella turns with the shin (0.6 to 0.7: Amis et al., J.
-Orthop. Res. 24(12), 2006)."""
+"""Share of the knee's flexion that the patella turns with the shin: about 0.7 in Amis et al., J.
+Orthop. Res. 24(12), 2006; 0.45 to 0.75 in the knees that are generated for training. An estimate of
+flexion is off by as much as a patella is off this."""
 
 _PATELLA_SHARE = 0.65
 """Of the patella's turn, that is seen in a network's compromise of two films."""

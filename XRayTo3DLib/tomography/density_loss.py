@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from XRayTo3DLib.tomography.density_network import LEVELS
-
-_BONE_FROM = 1.2
-"""Attenuation from which a voxel counts as bone, in units of water's."""
+from XRayTo3DLib.tomography.density_network import BONE_FROM, LEVELS
 
 
 def level_shares(truth: Tensor) -> Tensor:
@@ -38,5 +35,5 @@ def level_cross_entropy(scores: Tensor, truth: Tensor, bone_weight: float) -> Te
         bone_weight: how much more a voxel of bone counts than another.
     """
     entropy = -(level_shares(truth) * scores.log_softmax(dim=1)).sum(dim=1)
-    weight = 1.0 + (bone_weight - 1.0) * (truth > _BONE_FROM)
+    weight = 1.0 + (bone_weight - 1.0) * (truth > BONE_FROM)
     return (entropy * weight).sum() / weight.sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,9 @@ LEVELS = (0.0, 0.5, 0.92, 1.04, 1.3, 1.65, 2.1, 2.8)
 """Attenuations of which a voxel's is a mixture, in units of :data:`WATER`: air, the skin's voxels
 that are half air, fat, muscle, and bone from marrow with some spongiosa to cortex."""
 
+BONE_FROM = 1.2
+"""Attenuation from which a voxel counts as bone, in units of :data:`WATER`."""
+
 _LOWEST_VARIANCE = 0.01**2
 _VIEWS = 2
 
@@ -40,6 +44,8 @@ class DensityNetworkSettings:
         film_base: channels of the finest 2D level.
         film_features: features per view that are lifted, beside the bones' silhouettes.
         norm_group: channels that are normalised together.
+        bone_weight: how much more a voxel of bone counts in training than another; the network
+            takes it back where it says how probable bone is.
     """
 
     size: int = 64
@@ -48,13 +54,14 @@ class DensityNetworkSettings:
     film_base: int = 16
     film_features: int = 8
     norm_group: int = 1
+    bone_weight: float = 4.0
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail deep inside torch."""
         for name in self.__dataclass_fields__:
             if not getattr(self, name) >= 1:
                 raise XRayTo3DError(
-                    f"The network's {name} must be at least 1, not {getattr(self, name)}."
+                    f"The network's {name} must be at least 1, not {getattr(self, name):g}."
                 )
         if DENSITY_GRID.shape[0] % self.size or self.size % 2 ** (self.levels - 1):
             raise XRayTo3DError(
@@ -115,7 +122,11 @@ class DensityNetwork(nn.Module):
             attenuation and the logarithm of its variance, ``(B, z, y, x)`` each on
             ``settings.grid``, in units of :data:`WATER` (squared).
         """
-        return moments(self.scores(films, matrices, present))
+        scores = self.scores(films, matrices, present)
+        # What counted more in training is thought more probable than it is, by as much.
+        bone = torch.tensor(LEVELS, device=scores.device) > BONE_FROM
+        excess = math.log(self.settings.bone_weight) * bone
+        return moments(scores - excess[:, None, None, None])
 
     def scores(self, films: Tensor, matrices: Tensor, present: Tensor) -> Tensor:
         """Scores (logits) of the :data:`LEVELS` of each voxel, ``(B, levels, z, y, x)``."""

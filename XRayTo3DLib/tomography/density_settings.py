@@ -21,7 +21,6 @@ class DensityTrainingSettings:
         warmup: steps until then.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
-        bone_weight: how much more a voxel of bone counts than another.
         frontal_only: share of the steps that show the frontal film alone.
         lateral_only: share of the steps that show the lateral film alone.
         film_strength: of the randomisation of films, 0 (plain DRRs) to 1.
@@ -39,7 +38,6 @@ class DensityTrainingSettings:
     warmup: int = 100
     weight_decay: float = 1e-4
     clip: float = 1.0
-    bone_weight: float = 4.0
     frontal_only: float = 0.35
     lateral_only: float = 0.25
     film_strength: float = 1.0
@@ -53,7 +51,7 @@ class DensityTrainingSettings:
         """Check the ranges."""
         for name in ("steps", "batch", "validate_every", "checkpoint_every"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("learning_rate", "clip", "bone_weight"):
+        for name in ("learning_rate", "clip"):
             self._check(name, getattr(self, name) > 0, "positive")
         for name in ("warmup", "weight_decay", "film_ramp", "seed"):
             self._check(name, getattr(self, name) >= 0, "at least 0")

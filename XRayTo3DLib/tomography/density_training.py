@@ -133,7 +133,7 @@ class DensityTrainer:
                 self._done, settings.warmup, settings.steps
             )
         scores = self._network.scores(sample.films, sample.matrices, sample.present)
-        loss = level_cross_entropy(scores, sample.truth, settings.bone_weight)
+        loss = level_cross_entropy(scores, sample.truth, settings.network.bone_weight)
         if not torch.isfinite(loss):
             raise XRayTo3DError(
                 f"The loss is {float(loss.detach())} at step {self._done}; "
