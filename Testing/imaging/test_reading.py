@@ -201,7 +201,7 @@ def test_a_flip_mirrors_what_is_shown(tmp_path):
     plain = read(tmp_path, attributes={"PatientOrientation": ["R", "F"]})
     flipped = read(tmp_path, attributes={"PatientOrientation": ["R", "F"]}, flip=True)
     np.testing.assert_array_equal(flipped.pixels, plain.pixels[:, ::-1])
-    assert flipped.orientation == Sourced(("L", "F"), Origin.USER, "--flip")
+    assert flipped.orientation == Sourced(("L", "F"), Origin.USER, "--flip-ap")
     unsaid = read(tmp_path, flip=True, side=Side.RIGHT)
     np.testing.assert_allclose(unsaid.pixels, unit(picture())[:, ::-1], atol=1e-6)
 

@@ -212,7 +212,8 @@ def _oriented(
         shown = {True: "a lateral", False: "a frontal", None: "an axial"}
         warnings.append(
             f"{path.name}: {header.note} is that of {shown[shows_lateral(header.value)]} film, not "
-            f"of the {view.value} view; taken as it is shown: say {_flip_option(view)} if it is mirrored."
+            f"of the {view.value} view; taken as it is shown: say {_flip_option(view)} if it is "
+            "mirrored."
         )
     letters = upright(view, side)
     if flip:
