@@ -56,7 +56,7 @@ def cmake_set(text: str, name: str) -> list[str]:
 def test_every_file_of_the_module_is_listed(repository: Path):
     module = repository / "XRayTo3D"
     text = (module / "CMakeLists.txt").read_text(encoding="utf-8")
-    scripts = sorted(path.name for path in module.glob("*.py"))
+    scripts = sorted(path.relative_to(module).as_posix() for path in module.rglob("*.py"))
     resources = sorted(
         path.relative_to(module).as_posix()
         for path in (module / "Resources").rglob("*")

@@ -30,6 +30,8 @@ try:
 except ModuleNotFoundError:  # a plain checkout, whose library is one folder up
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from XRayTo3DPanel.density_section import DensitySection, Host
+
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.radiograph import Side, View
@@ -42,6 +44,7 @@ from XRayTo3DLib.slicer.outlines import LiveOutlines, remove_outlines
 from XRayTo3DLib.slicer.panel_texts import agreement_grade, film_warnings, origin_text
 from XRayTo3DLib.slicer.readiness import Readiness, readiness
 from XRayTo3DLib.slicer.segments import volumes_of
+from XRayTo3DLib.slicer.styled_films import show_styled, styled_films
 from XRayTo3DLib.slicer.words import in_panel_words
 
 EFFECTS = [
@@ -55,6 +58,9 @@ EFFECTS = [
     "Logical operators",
 ]
 """Of the segment editor, in the order in which they are offered."""
+
+OURS = ("XRayTo3DLib", "XRayTo3DPanel")
+"""Packages that are reloaded with this file."""
 
 GRADE_COLOURS = {"good": "#b7e1b0", "fair": "#ffe08a", "poor": "#f4a9a0"}
 ORIGIN_COLOURS = {"assumed": "#b05a00", "user": "#1a5fb4", "header": "#2e7d32", "found": "#6a3d9a"}
@@ -110,6 +116,11 @@ class XRayTo3DParameterNode:
     device - where the network runs.
     findJoint - whether the joint is looked for on the films.
     refine - whether geometry and bones are fitted to the films.
+    checkFilms - whether the films are looked at first.
+    acceptAny - whether what is no knee is warned of instead of refused.
+    translateStyle - whether the films' style is translated.
+    styleWeights - file of weights of the translation; that shipped when empty.
+    showTranslated - whether translated films are laid over the films.
     opacity - of the bones in 3D.
     fill - of the bones in slices.
     outlines - whether the outlines are drawn on the films.
@@ -125,6 +136,11 @@ class XRayTo3DParameterNode:
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = "auto"
     findJoint: bool = True
     refine: bool = False
+    checkFilms: bool = True
+    acceptAny: bool = False
+    translateStyle: bool = False
+    styleWeights: str = ""
+    showTranslated: bool = True
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
     fill: Annotated[float, WithinRange(0.0, 1.0)] = 0.25
     outlines: bool = True
@@ -162,6 +178,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             View.AP: FilmWidgets(self.ui, "ap"),
             View.LATERAL: FilmWidgets(self.ui, "lateral"),
         }
+        self._setUpDensity(uiWidget.layout())
         self._setUpTable()
         self._setUpEditor()
         self._connect()
@@ -192,7 +209,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReload(self):
         """Reload the library as well as this file."""
-        for name in [name for name in sys.modules if name.split(".")[0] == "XRayTo3DLib"]:
+        for name in [name for name in sys.modules if name.split(".")[0] in OURS]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
@@ -233,6 +250,21 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
             self._onParametersChanged()
+        self.density.follow(parameterNode.parameterNode if parameterNode else None)
+
+    def _setUpDensity(self, sections):
+        host = Host(
+            films=self._bothFilms,
+            device=lambda: self._parameterNode.device,
+            sentences=self._sentences,
+            start=self._startWork,
+            end=self._endWork,
+            pump=self._pump,
+            cancelled=lambda: self._cancelRequested,
+            cancel=self.onCancel,
+        )
+        self.density = DensitySection(host)
+        sections.insertWidget(sections.count() - 1, self.density.widget)
 
     def _connect(self):
         ui = self.ui
@@ -244,6 +276,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.dicomButton.connect("clicked(bool)", lambda _on: slicer.util.selectModule("DICOM"))
         ui.swapButton.connect("clicked(bool)", self.onSwap)
         ui.weightsPathLineEdit.connect("currentPathChanged(QString)", self._onWeights)
+        ui.styleWeightsPathLineEdit.connect("currentPathChanged(QString)", self._onStyleWeights)
         ui.folderPathLineEdit.connect("currentPathChanged(QString)", self._onFolder)
         ui.installButton.connect("clicked(bool)", self.onInstall)
         ui.applyButton.connect("clicked(bool)", self.onApplyButton)
@@ -358,12 +391,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onApplyButton(self, _on=False):
         """Reconstruct the knee and show it; the panel stays alive and can cancel."""
         parameters = self._parameterNode
-        settings = work.Settings(
-            Path(parameters.weights) if parameters.weights else None,
-            parameters.device,
-            parameters.findJoint,
-            parameters.refine,
-        )
+        settings = settingsOf(parameters)
         self._startWork()
         try:
             with self._sentences():
@@ -439,6 +467,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         reason = self._whyNot()
         self.ui.applyButton.enabled = not reason
         self.ui.applyButton.toolTip = reason or _("Reconstruct the bones from these two films")
+        self.density.refresh(self._working)
 
     def _whyNot(self) -> str:
         if self._working:
@@ -456,6 +485,10 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameterNode:
             self._parameterNode.weights = path
         self._showReadiness()
+
+    def _onStyleWeights(self, path: str):
+        if self._parameterNode:
+            self._parameterNode.styleWeights = path
 
     # 3. Bones -------------------------------------------------------------------------------
 
@@ -483,6 +516,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             getattr(self.ui, f"{name}Button").enabled = knee is not None
         self.ui.dicomSegButton.enabled = knee is not None and self.logic.hasDicomSegmentation()
         self.ui.layoutButton.enabled = knee is not None
+        self.ui.showTranslatedCheckBox.enabled = bool(knee and styled_films(knee.films))
         self.ui.segmentEditorWidget.enabled = knee is not None
         self.ui.resultWarningsLabel.text = (
             "\n".join(in_panel_words(line) for line in knee.warnings) if knee else ""
@@ -535,6 +569,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         knee = self._knee()
         if knee is not None:
             self.logic.showInLayout(knee)
+            show_styled(knee.films, self._parameterNode.showTranslated)
 
     def _onParametersChanged(self, caller=None, event=None):
         for view in self._films:
@@ -544,6 +579,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if all(is_film(node) for node in self._bothFilms()):
             work.agree_on_side(*self._bothFilms())
         self.ui.weightsPathLineEdit.currentPath = self._parameterNode.weights
+        self.ui.styleWeightsPathLineEdit.currentPath = self._parameterNode.styleWeights
         self.ui.folderPathLineEdit.currentPath = self._parameterNode.folder
         knee = self._knee()
         if knee is not None:
@@ -552,6 +588,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             display.SetOpacity2DFill(self._parameterNode.fill)
             if self._parameterNode.outlines is not (self._outlines is not None):
                 self._showKnee()
+            show_styled(knee.films, self._parameterNode.showTranslated)
         self._showFacts()
 
     # 4. Correct -----------------------------------------------------------------------------
@@ -658,6 +695,20 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             slicer.util.errorDisplay(
                 _("Something went wrong that should not: {error}").format(error=error)
             )
+
+
+def settingsOf(parameters) -> work.Settings:
+    """How the panel's parameters say that a knee is reconstructed."""
+    style = Path(parameters.styleWeights) if parameters.styleWeights else work.SHIPPED_STYLE
+    return work.Settings(
+        weights=Path(parameters.weights) if parameters.weights else None,
+        device=parameters.device,
+        find_joint=parameters.findJoint,
+        refine=parameters.refine,
+        check_films=parameters.checkFilms,
+        accept_any=parameters.acceptAny,
+        style=style if parameters.translateStyle else None,
+    )
 
 
 class FilmWidgets:
@@ -824,6 +875,8 @@ class XRayTo3DTest(ScriptedLoadableModuleTest):
             return
         self.setUp()
         self.test_fromRadiographsToBonesAndBack()
+        self.setUp()
+        self.test_density()
 
     def test_sampleFilmsStandWhereTheirDetectorsStood(self):
         """A landmark falls on the pixel that the geometry says."""
@@ -903,6 +956,12 @@ class XRayTo3DTest(ScriptedLoadableModuleTest):
         )
         panel.onReload()
         self.assertIsNotNone(slicer.util.getModuleWidget("XRayTo3D")._knee())
+
+    def test_density(self):
+        """A density is estimated, seen from elsewhere, saved and reopened."""
+        from XRayTo3DPanel.density_self_test import checkDensity
+
+        checkDensity(self, self._panel())
 
     def _panel(self):
         slicer.util.selectModule("XRayTo3D")

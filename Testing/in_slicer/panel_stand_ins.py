@@ -67,6 +67,7 @@ def module_file() -> Iterator[ModuleType]:
     modules = _modules()
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)
+    sys.path.insert(0, str(MODULE.parent))  # as Slicer does
     try:
         spec = importlib.util.spec_from_file_location("XRayTo3D", MODULE)
         assert spec is not None and spec.loader is not None
@@ -74,6 +75,10 @@ def module_file() -> Iterator[ModuleType]:
         spec.loader.exec_module(module)
         yield module
     finally:
+        sys.path.remove(str(MODULE.parent))
+        # What was imported with stand-ins is of no use to others.
+        for name in [name for name in sys.modules if name.split(".")[0] == "XRayTo3DPanel"]:
+            del sys.modules[name]
         for name, earlier in before.items():
             if earlier is None:
                 del sys.modules[name]

@@ -17,7 +17,8 @@ from XRayTo3DLib.imaging.lead_marker import Marker, marker_mask
 from XRayTo3DLib.imaging.pair import read_pair
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.imaging.reading import read_radiograph
-from XRayTo3DLib.reconstruction.checking import CheckedFilm, CheckedPair, check_films
+from XRayTo3DLib.reconstruction.checked_film import CheckedFilm
+from XRayTo3DLib.reconstruction.checking import CheckedPair, check_films
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.result import ModelIdentity
 from XRayTo3DLib.reconstruction.weights import Model, load_model

@@ -9,9 +9,8 @@ import pytest
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.radiograph import View
-from XRayTo3DLib.reconstruction.checking import CheckedFilm
+from XRayTo3DLib.reconstruction.checked_film import CheckedFilm, Recognition
 from XRayTo3DLib.reconstruction.outlines import agreement, outlines_of
-from XRayTo3DLib.reconstruction.recognition import Recognition
 from XRayTo3DLib.reconstruction.report import build_report
 from XRayTo3DLib.reconstruction.result import Reconstruction
 

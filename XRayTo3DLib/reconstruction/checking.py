@@ -17,11 +17,11 @@ from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.orientation import OPPOSITE
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Sourced, View
 from XRayTo3DLib.imaging.restating import restated, taken_as
+from XRayTo3DLib.reconstruction.checked_film import CheckedFilm, Recognition
 from XRayTo3DLib.reconstruction.implants import metal_on
 from XRayTo3DLib.reconstruction.recognition import (
     SURE,
     Appearance,
-    Recognition,
     appearances_of,
     contradictions,
     interpreted,
@@ -32,31 +32,6 @@ from XRayTo3DLib.reconstruction.weights import Model
 
 _AS_IT_LOOKS = "as the picture looks"
 _LEAVE = "--no-check-films leaves the film as it was"
-
-
-@dataclass(frozen=True)
-class CheckedFilm(Radiograph):
-    """A film that was looked at.
-
-    Attributes:
-        recognition: what it looked like, as it was read.
-        metal: mm² of metal over the bones, at the isocentre; None where nothing was looked for.
-        turned_over: whether its rows, and its columns, have been turned over since it was read.
-    """
-
-    recognition: Recognition | None = None
-    metal: float | None = None
-    turned_over: tuple[bool, bool] = (False, False)
-
-    def pixel_now(self, pixel: Pixel | None) -> Pixel | None:
-        """Where a pixel (row, column) of the film as it was read is now."""
-        if pixel is None:
-            return None
-        row, column = (
-            size - 1 - place if turned else place
-            for place, size, turned in zip(pixel, self.pixels.shape, self.turned_over, strict=True)
-        )
-        return row, column
 
 
 @dataclass(frozen=True)

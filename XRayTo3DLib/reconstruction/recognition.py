@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import softmax
 
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
+from XRayTo3DLib.reconstruction.checked_film import Recognition
 from XRayTo3DLib.reconstruction.recognition_looks import best_look, glance, needs_silhouettes
 from XRayTo3DLib.reconstruction.recognition_table import SHIPPED
 from XRayTo3DLib.reconstruction.weights import Model
@@ -30,30 +31,6 @@ KNEE = 0.4
 """Probability from which a film is that of a knee: below one half, as to refuse a knee is the worse
 fault. Of 160 simulated films, flexed up to 40 degrees, none came below 0.68; of 8 pictures of one
 ankle, turned, cut and inverted, none above 0.23."""
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What a film looks like; the flags say what is wrong with it *as it was read*.
-
-    Attributes:
-        view: AP (or PA, where it was taken for that) or lateral.
-        side: which knee; None where the film cannot tell.
-        mirrored: the columns run the other way than they should.
-        upside_down: the rows run from distal to proximal. A film turned by half a turn is both.
-        inverted: bone is dark.
-        is_knee: whether it is a knee at all; if not, all else repeats what it was taken for.
-        confidence: 0–1, of each of the above by its name; that of ``is_knee`` counts for what was
-            found, knee or not, and the others on condition that it is one.
-    """
-
-    view: View
-    side: Side | None
-    mirrored: bool
-    upside_down: bool
-    inverted: bool
-    is_knee: bool
-    confidence: dict[str, float]
 
 
 def recognise(film: Radiograph, model: Model) -> Recognition:

@@ -13,7 +13,7 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Radiograph, Sourced
-from XRayTo3DLib.reconstruction.checking import CheckedFilm
+from XRayTo3DLib.reconstruction.checked_film import CheckedFilm
 from XRayTo3DLib.reconstruction.outlines import Outlines, agreement, outlines_of
 from XRayTo3DLib.reconstruction.result import Fit, Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.uncertainty import expected_error, surface_deviations

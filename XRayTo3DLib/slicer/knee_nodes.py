@@ -12,7 +12,7 @@ from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Side
 from XRayTo3DLib.reconstruction.report import build_report
 from XRayTo3DLib.reconstruction.result import Reconstruction
-from XRayTo3DLib.slicer.films import add_film, film_of, place_film
+from XRayTo3DLib.slicer.films import add_film, film_of, show_film
 from XRayTo3DLib.slicer.nodes import PREFIX, Node, Scene, all_or_nothing, nodes_of
 from XRayTo3DLib.slicer.segments import add_probability, add_segmentation
 
@@ -108,8 +108,8 @@ def show_knee(
         for role, reference in _ROLES.items():
             record.SetNodeReferenceID(reference, nodes[role].GetID())
     # Last, as it cannot fail: a failure before leaves films of the scene where they were.
-    place_film(films[0], frontal)
-    place_film(films[1], lateral)
+    show_film(films[0], reconstruction.frontal, frontal)
+    show_film(films[1], reconstruction.lateral, lateral)
     return KneeNodes(record, **nodes)
 
 

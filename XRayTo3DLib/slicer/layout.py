@@ -65,11 +65,11 @@ def show_in_layout(knee: KneeNodes) -> None:
     scene = knee.record.GetScene()
     geometry = knee.geometry
     for name, film, view in zip((AP, LATERAL), knee.films, geometry.views, strict=True):
-        _composite(scene, name).SetBackgroundVolumeID(film.GetID())
+        composite_of(scene, name).SetBackgroundVolumeID(film.GetID())
         slice_node = slice_view(scene, name)
         look_at_film(slice_node, view)
         slice_node.SetSliceVisible(True)
-    _composite(scene, FREE).SetBackgroundVolumeID(knee.probability.GetID())
+    composite_of(scene, FREE).SetBackgroundVolumeID(knee.probability.GetID())
     # Films lie outside the bones: what the segments cut there is nothing, the outlines show it.
     display = knee.segmentation.GetDisplayNode()
     bones = bones_view(scene)
@@ -117,7 +117,8 @@ def aim_camera(camera: Node, side: Side) -> None:
     camera.ResetClippingRange()
 
 
-def _composite(scene: Scene, name: str) -> Node:
+def composite_of(scene: Scene, name: str) -> Node:
+    """What a slice view shows: its backgrounds, foregrounds and labels."""
     for node in nodes_of(scene, "vtkMRMLSliceCompositeNode"):
         if node.GetLayoutName() == name:
             return node

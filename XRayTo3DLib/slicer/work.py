@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.imaging.geometry import film_geometry
+from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.imaging.reading import read_radiograph
 from XRayTo3DLib.imaging.restating import taken_as
 from XRayTo3DLib.imaging.stated_film import StatedFilm
 from XRayTo3DLib.progress import Progress
+from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.slicer.alive import run_alive
 from XRayTo3DLib.slicer.films import add_film, film_of, is_film, restate_film, show_film
@@ -22,6 +23,11 @@ from XRayTo3DLib.slicer.loaded_film import film_source
 from XRayTo3DLib.slicer.nodes import Node, Scene
 from XRayTo3DLib.slicer.outlines import remove_outlines
 from XRayTo3DLib.slicer.sample_films import SAMPLES
+from XRayTo3DLib.slicer.styled_films import add_styled, remove_styled, styled_detectors
+
+
+SHIPPED_STYLE = "shipped"
+"""As :data:`XRayTo3DLib.style.style_weights.SHIPPED`, which only PyTorch can import."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,18 @@ class Settings:
         device: ``auto``, ``cpu`` or ``cuda``.
         find_joint: whether the joint is looked for on the films.
         refine: whether geometry and bones are fitted to the films.
+        check_films: whether the films are looked at first.
+        accept_any: whether what is no knee is warned of instead of refused.
+        style: weights by which the films' style is translated, or :data:`SHIPPED_STYLE`.
     """
 
     weights: Path | None = None
     device: str = "auto"
     find_joint: bool = True
     refine: bool = False
+    check_films: bool = True
+    accept_any: bool = False
+    style: str | Path | None = None
 
 
 def load_film(scene: Scene, source: str | Path | StatedFilm, view: View) -> Node:
@@ -136,26 +148,41 @@ def reconstruct_films(
         Cancelled: the user stopped it.
     """
     films = film_of(frontal), film_of(lateral)
-    reconstruction = run_alive(lambda tell: _reconstruct(*films, settings, tell), pump, cancelled)
+    done = run_alive(lambda tell: _reconstruct(*films, settings, tell), pump, cancelled)
     earlier = [knee for knee in knees_in(scene) if set(knee.films) & {frontal, lateral}]
-    knee = show_knee(scene, reconstruction, films=(frontal, lateral))
+    knee = show_knee(scene, done.reconstruction, films=(frontal, lateral))
+    remove_styled(knee.films)
+    if done.reconstruction.styled is not None:
+        add_styled(knee.films, done.reconstruction.styled, done.detectors)
     for old in earlier:
         remove_knee(scene, old, films=False)
         remove_outlines(scene)
     return knee
 
 
-def _reconstruct(ap: Radiograph, lateral: Radiograph, settings: Settings, tell: Progress) -> Any:
+@dataclass(frozen=True)
+class _Done:
+    reconstruction: Reconstruction
+    detectors: tuple[ViewGeometry, ViewGeometry]
+
+
+def _reconstruct(ap: Radiograph, lateral: Radiograph, settings: Settings, tell: Progress) -> _Done:
     # torch may be missing until the user has agreed to install it.
     from XRayTo3DLib.reconstruction.device import chosen_device
     from XRayTo3DLib.reconstruction.reconstruct import reconstruct
+    from XRayTo3DLib.reconstruction.weights import load_model
 
-    return reconstruct(
+    reconstruction = reconstruct(
         ap,
         lateral,
         weights=settings.weights,
         device=chosen_device(settings.device),
+        check_films=settings.check_films,
+        accept_any=settings.accept_any,
         find_joint=settings.find_joint,
+        style=settings.style,
         refine=settings.refine,
         progress=tell,
     )
+    network = load_model(settings.weights).network.settings
+    return _Done(reconstruction, styled_detectors(reconstruction, network))
