@@ -39,6 +39,12 @@ from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.slicer import export, layout, work
 from XRayTo3DLib.slicer.correction import correct, editor_node
 from XRayTo3DLib.slicer.films import film_of, is_film, restate_film
+from XRayTo3DLib.slicer.found_knee import (
+    find_on_films,
+    follow_film,
+    found_on,
+    look_at_films,
+)
 from XRayTo3DLib.slicer.knee_nodes import KneeNodes, knees_in
 from XRayTo3DLib.slicer.outlines import LiveOutlines, remove_outlines
 from XRayTo3DLib.slicer.panel_texts import agreement_grade, film_warnings, origin_text
@@ -279,6 +285,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.styleWeightsPathLineEdit.connect("currentPathChanged(QString)", self._onStyleWeights)
         ui.folderPathLineEdit.connect("currentPathChanged(QString)", self._onFolder)
         ui.installButton.connect("clicked(bool)", self.onInstall)
+        ui.findKneeButton.connect("clicked(bool)", self.onFindKnee)
         ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
         ui.layoutButton.connect("clicked(bool)", lambda _on: self._arrange())
@@ -380,6 +387,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if frontal is not None:
                 self.ui.apViewComboBox.currentText = frontal.view.value.value
             self.ui.swapButton.enabled = known is not None
+            self._showFound()
             sentences = film_warnings(films[View.AP], films[View.LATERAL])
             self.ui.filmWarningsLabel.text = "\n".join(in_panel_words(line) for line in sentences)
         finally:
@@ -387,6 +395,32 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._checkCanApply()
 
     # 2. Reconstruct -------------------------------------------------------------------------
+
+    def onFindKnee(self, _on=False):
+        """Find the knee on the films that are chosen, and show where."""
+        films = [node for node in self._bothFilms() if is_film(node)]
+        self._startWork()
+        try:
+            with self._sentences():
+                weights = settingsOf(self._parameterNode).weights
+                find_on_films(films, weights, self._pump, lambda: self._cancelRequested)
+                self.logic.showFilms(films)
+                self.ui.stageLabel.text = ""
+        except Cancelled:
+            self.ui.stageLabel.text = _("Cancelled; the scene is as it was.")
+        finally:
+            self._endWork()
+        self._showFacts()
+
+    def _showFound(self):
+        """How the knee stands on the films, where it was looked for; it goes with its film."""
+        sentences = []
+        for node in self._bothFilms():
+            found = found_on(node)
+            if found is not None:
+                follow_film(node)
+                sentences.append(in_panel_words(found.sentence))
+        self.ui.foundLabel.text = "\n".join(sentences)
 
     def onApplyButton(self, _on=False):
         """Reconstruct the knee and show it; the panel stays alive and can cancel."""
@@ -467,6 +501,8 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         reason = self._whyNot()
         self.ui.applyButton.enabled = not reason
         self.ui.applyButton.toolTip = reason or _("Reconstruct the bones from these two films")
+        films = any(is_film(node) for node in self._bothFilms())
+        self.ui.findKneeButton.enabled = films and not self._working and self._readiness().ready
         self.density.refresh(self._working)
 
     def _whyNot(self) -> str:
@@ -804,6 +840,15 @@ class XRayTo3DLogic(ScriptedLoadableModuleLogic):
         if camera is not None:
             layout.aim_camera(camera, knee.side)
 
+    def showFilms(self, films: list) -> None:
+        """Arrange the views around films."""
+        manager = slicer.app.layoutManager()
+        if manager is None:  # Slicer runs without its window
+            return
+        layout.register_layout(manager.layoutLogic().GetLayoutNode())
+        manager.setLayout(layout.LAYOUT_ID)
+        look_at_films(films)
+
     def installMissing(self, state: Readiness) -> None:
         """Install PyTorch and the other packages that are missing; the user is asked.
 
@@ -875,6 +920,8 @@ class XRayTo3DTest(ScriptedLoadableModuleTest):
             return
         self.setUp()
         self.test_fromRadiographsToBonesAndBack()
+        self.setUp()
+        self.test_findTheKneeAndTranslateTheStyle()
         self.setUp()
         self.test_density()
 
@@ -956,6 +1003,29 @@ class XRayTo3DTest(ScriptedLoadableModuleTest):
         )
         panel.onReload()
         self.assertIsNotNone(slicer.util.getModuleWidget("XRayTo3D")._knee())
+
+    def test_findTheKneeAndTranslateTheStyle(self):
+        """The knee is found on the films, its box moved, and the films translated."""
+        import numpy as np
+
+        panel = self._panel()
+        panel.onSample()
+        panel.onFindKnee()
+        self.assertIn("the leg leans by", panel.ui.foundLabel.text)
+        found = found_on(panel._parameterNode.apFilm)
+        self.assertFalse(found.moved)
+        row, column = found.centre
+        for index in range(found.box.GetNumberOfControlPoints()):
+            place = np.array(found.box.GetNthControlPointPosition(index)) + (15.0, 10.0, 0.0)
+            found.box.SetNthControlPointPosition(index, *place)
+        panel._parameterNode.translateStyle = True
+        panel.onApplyButton()
+        knee = panel._knee()
+        isocentre = knee.geometry.frontal.project(np.zeros(3))
+        self.assertAlmostEqual(isocentre[0], row + 10.0, places=2)
+        self.assertAlmostEqual(isocentre[1], column + 15.0, places=2)
+        self.assertEqual(len(styled_films(knee.films)), 2)
+        self.assertTrue(panel.ui.showTranslatedCheckBox.enabled)
 
     def test_density(self):
         """A density is estimated, seen from elsewhere, saved and reopened."""

@@ -13,7 +13,7 @@ from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Side
 from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.tomography.density import DensityVolume
-from XRayTo3DLib.tomography.density_cases import attenuation_of
+from XRayTo3DLib.training.density_cases import attenuation_of
 
 
 @torch.no_grad()

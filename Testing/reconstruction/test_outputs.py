@@ -14,7 +14,15 @@ from XRayTo3DLib.anatomy.surface import read_surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction.outputs import OUTPUT_NAMES, check_destination, write_outputs
-from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
+
+_GREY = np.full((2, 8, 8), 0.5, np.float32)
+
+
+@pytest.fixture(scope="module")
+def knee(knee: Reconstruction) -> Reconstruction:
+    """One of which every file is written."""
+    return replace(knee, styled=StyledFilms("style", "0" * 64, _GREY, _GREY))
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -89,7 +89,7 @@ def test_the_summary_says_what_was_found_and_assumed(
         assert option in printed
     assert "--ap-sid" not in printed
     assert "Not for clinical use" in printed
-    assert {path.name for path in (tmp_path / "out").iterdir()} == set(OUTPUT_NAMES)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*OUTPUT_NAMES} - {"style.png"}
 
 
 def test_quiet_prints_nothing(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +121,8 @@ def test_options_reach_films_and_reconstruction(call: Callable[..., int], known:
         "check_films": True,
         "accept_any": False,
         "find_joint": True,
+        "search": None,
+        "style": None,
         "refine": False,
         "weights": Path("mine.safetensors"),
     }

@@ -26,21 +26,21 @@ from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, Vi
 from XRayTo3DLib.reconstruction.lifting import pixel_rays, rescaled
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import save_weights
-from XRayTo3DLib.tomography.density import REFERENCE_KEV
-from XRayTo3DLib.tomography.density_cases import DENSITY_GRID, DensityCase, make_density_case
+from XRayTo3DLib.tomography.density import DENSITY_GRID, REFERENCE_KEV
 from XRayTo3DLib.tomography.density_network import DensityNetworkSettings
 from XRayTo3DLib.tomography.density_outputs import density_targets, write_density_outputs
 from XRayTo3DLib.tomography.density_result import DensityResult
-from XRayTo3DLib.tomography.density_settings import DensityTrainingSettings
-from XRayTo3DLib.tomography.density_training import (
-    DensityTrainer,
-    export_density_weights,
-    write_density_curves,
-)
 from XRayTo3DLib.tomography.density_weights import load_density_model
 from XRayTo3DLib.tomography.estimate import estimate_density
 from XRayTo3DLib.tomography.fine_density import FINE_GRID
 from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING, GeometryVariation
+from XRayTo3DLib.training.density_cases import DensityCase, make_density_case
+from XRayTo3DLib.training.density_settings import DensityTrainingSettings
+from XRayTo3DLib.training.density_training import (
+    DensityTrainer,
+    export_density_weights,
+    write_density_curves,
+)
 from XRayTo3DLib.training.trainer import load_checkpoint
 
 NETWORK = DensityNetworkSettings(size=16, base=2, levels=2, film_base=2, film_features=2)

@@ -10,13 +10,13 @@ from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.geometry import view_geometry
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Side, View
-from XRayTo3DLib.tomography.density_loss import level_cross_entropy, level_shares
 from XRayTo3DLib.tomography.density_network import (
     LEVELS,
     DensityNetwork,
     DensityNetworkSettings,
     moments,
 )
+from XRayTo3DLib.training.density_loss import level_cross_entropy, level_shares
 
 SMALL = DensityNetworkSettings(size=16, base=2, levels=2, film_base=2, film_features=2)
 

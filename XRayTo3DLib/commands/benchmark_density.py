@@ -45,13 +45,13 @@ def benchmark_density(
 
     from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
     from XRayTo3DLib.errors import XRayTo3DError
-    from XRayTo3DLib.evaluation.filming import Simulator
-    from XRayTo3DLib.tomography.benchmark import (
+    from XRayTo3DLib.evaluation.density_benchmark import (
         DensityBenchmarkSettings,
         benchmark_density,
         density_table,
         write_benchmark,
     )
+    from XRayTo3DLib.evaluation.filming import Simulator
     from XRayTo3DLib.tomography.density_weights import load_density_model
     from XRayTo3DLib.training.bank import describe_bank, list_cases
 

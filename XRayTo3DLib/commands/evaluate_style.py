@@ -47,9 +47,9 @@ def evaluate_style(
     from rich.progress import Progress
 
     from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
+    from XRayTo3DLib.evaluation.style_evaluation import evaluate_style, shift_table
     from XRayTo3DLib.evaluation.tables import summarise, terminal_table
     from XRayTo3DLib.reconstruction.weights import load_model
-    from XRayTo3DLib.style.evaluate_style import evaluate_style, shift_table
     from XRayTo3DLib.style.held_out import check_held_out
     from XRayTo3DLib.style.style_weights import load_style
 

@@ -36,8 +36,8 @@ def generate_density(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
-    from XRayTo3DLib.tomography.density_bank import generate_density_bank
     from XRayTo3DLib.training.bank import BankSettings
+    from XRayTo3DLib.training.density_bank import generate_density_bank
 
     held_out = set(hold_out or ())
     if only:

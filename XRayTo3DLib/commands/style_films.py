@@ -39,7 +39,7 @@ def style_films(
 
     from XRayTo3DLib.errors import XRayTo3DError
     from XRayTo3DLib.evaluation.filming import Simulator
-    from XRayTo3DLib.style.film_making import FilmSetSettings, drrs_of_cases, make_films
+    from XRayTo3DLib.training.style_films import FilmSetSettings, drrs_of_cases, make_films
 
     known = [each.value for each in Simulator]
     if simulator not in known:

@@ -46,13 +46,13 @@ def train_density(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from XRayTo3DLib.reconstruction.device import chosen_device
-    from XRayTo3DLib.tomography.density_settings import DensityTrainingSettings
-    from XRayTo3DLib.tomography.density_training import (
+    from XRayTo3DLib.training.bank import describe_bank, list_cases
+    from XRayTo3DLib.training.density_settings import DensityTrainingSettings
+    from XRayTo3DLib.training.density_training import (
         DensityTrainer,
         export_density_weights,
         write_density_curves,
     )
-    from XRayTo3DLib.training.bank import describe_bank, list_cases
     from XRayTo3DLib.training.trainer import LOG, Step
 
     settings = DensityTrainingSettings(

@@ -54,9 +54,9 @@ def train_style(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from XRayTo3DLib.style.film_sets import describe_films, load_films
-    from XRayTo3DLib.style.style_curves import write_style_curves
     from XRayTo3DLib.style.style_settings import settings_for
     from XRayTo3DLib.style.style_training import LOG, StyleStep, StyleTrainer, export_style
+    from XRayTo3DLib.training.style_curves import write_style_curves
 
     settings = settings_for(method, crop, learning_rate, steps=steps, anatomy=anatomy, seed=seed)
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))

@@ -10,6 +10,12 @@ _IN_THE_PANEL = {
     "--no-check-films leaves the film as it was": "the facts under the film can be changed back",
     "or say --accept-any-film": "or tick Accept any film",
     "say --inverted or --no-inverted": "change Bone in the file",
+    "give the AP film first, then the lateral, or say --no-check-films": (
+        "untick Check the films and press Swap films"
+    ),
+    "or do without --refine": "or untick Fit to the films",
+    "Give the pixel of the joint yourself": "Press Find the knee and move the box",
+    "give the pixel yourself": "move the box of Find the knee",
     "--inverted": "Bone in the file",
     "--spacing": "Pixel spacing",
     "--side": "Side",

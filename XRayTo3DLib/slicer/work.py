@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.imaging.reading import read_radiograph
@@ -18,13 +21,13 @@ from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.slicer.alive import run_alive
 from XRayTo3DLib.slicer.films import add_film, film_of, is_film, restate_film, show_film
+from XRayTo3DLib.slicer.found_knee import follow_film, found_on, remove_found
 from XRayTo3DLib.slicer.knee_nodes import KneeNodes, knees_in, remove_knee, show_knee
 from XRayTo3DLib.slicer.loaded_film import film_source
 from XRayTo3DLib.slicer.nodes import Node, Scene
 from XRayTo3DLib.slicer.outlines import remove_outlines
 from XRayTo3DLib.slicer.sample_films import SAMPLES
 from XRayTo3DLib.slicer.styled_films import add_styled, remove_styled, styled_detectors
-
 
 SHIPPED_STYLE = "shipped"
 """As :data:`XRayTo3DLib.style.style_weights.SHIPPED`, which only PyTorch can import."""
@@ -148,12 +151,16 @@ def reconstruct_films(
         Cancelled: the user stopped it.
     """
     films = film_of(frontal), film_of(lateral)
-    done = run_alive(lambda tell: _reconstruct(*films, settings, tell), pump, cancelled)
+    said = _said_of_joint((frontal, lateral), settings.find_joint)
+    done = run_alive(lambda tell: _reconstruct(*films, settings, said, tell), pump, cancelled)
     earlier = [knee for knee in knees_in(scene) if set(knee.films) & {frontal, lateral}]
     knee = show_knee(scene, done.reconstruction, films=(frontal, lateral))
+    for node, before in zip(knee.films, films, strict=True):
+        _keep_found(node, before)
     remove_styled(knee.films)
     if done.reconstruction.styled is not None:
-        add_styled(knee.films, done.reconstruction.styled, done.detectors)
+        side = done.reconstruction.side
+        add_styled(knee.films, done.reconstruction.styled, done.detectors, side)
     for old in earlier:
         remove_knee(scene, old, films=False)
         remove_outlines(scene)
@@ -161,12 +168,50 @@ def reconstruct_films(
 
 
 @dataclass(frozen=True)
+class _Said:
+    """What boxes on the films say of the joint.
+
+    Attributes:
+        centres: pixel (row, column) of its middle on each film, where it is to be believed.
+        search: whether the whole films are searched, as they were when the boxes were drawn.
+    """
+
+    centres: tuple[Pixel | None, Pixel | None]
+    search: bool | None
+
+
+def _said_of_joint(films: tuple[Node, Node], find_joint: bool) -> _Said:
+    """A box that was moved is the user's word; one that was not is found again, with its lean."""
+    boxes = [found_on(node) for node in films]
+    first, second = (
+        box.centre if box is not None and (box.moved or not find_joint) else None for box in boxes
+    )
+    return _Said((first, second), True if any(boxes) else None)
+
+
+def _keep_found(node: Node, before: Radiograph) -> None:
+    """What was found goes with its film, unless the film has been turned or exchanged."""
+    now = film_of(node).pixels
+    same = now.shape == before.pixels.shape and any(
+        np.allclose(now, pixels, atol=1e-5) for pixels in (before.pixels, 1.0 - before.pixels)
+    )
+    if same:
+        follow_film(node)
+    else:
+        remove_found(node)
+
+
+@dataclass(frozen=True)
 class _Done:
+    """A reconstruction, and where the network's pictures of the films stand."""
+
     reconstruction: Reconstruction
     detectors: tuple[ViewGeometry, ViewGeometry]
 
 
-def _reconstruct(ap: Radiograph, lateral: Radiograph, settings: Settings, tell: Progress) -> _Done:
+def _reconstruct(
+    ap: Radiograph, lateral: Radiograph, settings: Settings, said: _Said, tell: Progress
+) -> _Done:
     # torch may be missing until the user has agreed to install it.
     from XRayTo3DLib.reconstruction.device import chosen_device
     from XRayTo3DLib.reconstruction.reconstruct import reconstruct
@@ -179,10 +224,23 @@ def _reconstruct(ap: Radiograph, lateral: Radiograph, settings: Settings, tell: 
         device=chosen_device(settings.device),
         check_films=settings.check_films,
         accept_any=settings.accept_any,
+        ap_centre=said.centres[0],
+        lateral_centre=said.centres[1],
         find_joint=settings.find_joint,
+        search=said.search,
         style=settings.style,
         refine=settings.refine,
         progress=tell,
     )
+    reconstruction = replace(
+        reconstruction,
+        frontal=_told_once(reconstruction.frontal),
+        lateral=_told_once(reconstruction.lateral),
+    )
     network = load_model(settings.weights).network.settings
     return _Done(reconstruction, styled_detectors(reconstruction, network))
+
+
+def _told_once(film: Radiograph) -> Radiograph:
+    """A film of the scene keeps what was said of it, and every Apply says it again."""
+    return replace(film, warnings=tuple(dict.fromkeys(film.warnings)))

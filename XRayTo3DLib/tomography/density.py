@@ -13,6 +13,11 @@ REFERENCE_KEV = 60.0
 """Photon energy at which attenuation is stated, keV: about the mean of a CT's at 120 kVp."""
 
 
+DENSITY_GRID = VolumeGrid((128, 128, 128), 1.6, (0.0, -30.0, 0.0))
+"""Where legs are learnt and estimated: 204.8 mm a side, moved to the back so that whole legs lie in
+it (the isocentre is in the front half of a knee)."""
+
+
 @dataclass(frozen=True)
 class DensityVolume:
     """Attenuation on a grid, RAS.

@@ -16,8 +16,7 @@ from XRayTo3DLib.imaging.materials import from_hounsfield
 from XRayTo3DLib.reconstruction.film_encoder import FilmEncoder
 from XRayTo3DLib.reconstruction.lifting import lift, rescaled
 from XRayTo3DLib.reconstruction.vnet import VNet
-from XRayTo3DLib.tomography.density import REFERENCE_KEV
-from XRayTo3DLib.tomography.density_cases import DENSITY_GRID
+from XRayTo3DLib.tomography.density import DENSITY_GRID, REFERENCE_KEV
 
 WATER = float(from_hounsfield(0.0, REFERENCE_KEV))
 """1/mm. The networks count attenuation in units of it."""
@@ -43,6 +42,8 @@ class DensityNetworkSettings:
         levels: of the 3D network.
         film_base: channels of the finest 2D level.
         film_features: features per view that are lifted, beside the bones' silhouettes.
+        film_size: pixels a side of the films.
+        film_spacing: mm between pixels, at the isocentre.
         norm_group: channels that are normalised together.
         bone_weight: how much more a voxel of bone counts in training than another; the network
             takes it back where it says how probable bone is.
@@ -53,15 +54,17 @@ class DensityNetworkSettings:
     levels: int = 4
     film_base: int = 16
     film_features: int = 8
+    film_size: int = 256
+    film_spacing: float = 0.68
     norm_group: int = 1
     bone_weight: float = 4.0
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail deep inside torch."""
         for name in self.__dataclass_fields__:
-            if not getattr(self, name) >= 1:
+            if not getattr(self, name) > 0:
                 raise XRayTo3DError(
-                    f"The network's {name} must be at least 1, not {getattr(self, name):g}."
+                    f"The network's {name} must be positive, not {getattr(self, name):g}."
                 )
         if DENSITY_GRID.shape[0] % self.size or self.size % 2 ** (self.levels - 1):
             raise XRayTo3DError(

@@ -32,7 +32,6 @@ from XRayTo3DLib.tomography.density_result import DensityResult, ExplainedFilm
 from XRayTo3DLib.tomography.density_weights import DensityModel, load_density_model
 from XRayTo3DLib.tomography.film_fit import FilmFit, compare_films
 from XRayTo3DLib.tomography.fine_density import FINE_GRID, FineDensity, fine_density
-from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING
 
 _FRONTAL, _LATERAL = 0, 1
 _UNEXPLAINED = 0.5
@@ -114,13 +113,14 @@ def coarse_density(
     Returns:
         attenuation and its standard deviation, 1/mm, ``(z, y, x)`` each on the network's grid.
     """
-    pictures = torch.zeros(1, 2, FILM_SIZE, FILM_SIZE)
+    size, spacing = model.network.settings.film_size, model.network.settings.film_spacing
+    pictures = torch.zeros(1, 2, size, size)
     present = torch.zeros(1, 2)
-    detectors = [view.resampled(FILM_SPACING, FILM_SIZE) for _, view in films]
+    detectors = [view.resampled(spacing, size) for _, view in films]
     # A film that is not there has a projection too, of which nothing is used.
     matrices = torch.from_numpy(projection_matrices((detectors[0], detectors[0])))[None]
     for (pixels, view), detector, slot in zip(films, detectors, slots, strict=True):
-        pictures[0, slot] = standard_film(pixels, view, FILM_SPACING, FILM_SIZE)
+        pictures[0, slot] = standard_film(pixels, view, spacing, size)
         matrices[0, slot] = torch.from_numpy(projection_matrices((detector,)))[0]
         present[0, slot] = 1.0
     network = model.network.to(device)

@@ -10,7 +10,7 @@ from torch import Tensor
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.tomography.consistency import made_consistent
-from XRayTo3DLib.tomography.density_cases import DENSITY_GRID
+from XRayTo3DLib.tomography.density import DENSITY_GRID
 from XRayTo3DLib.tomography.film_fit import FilmFit, fit_film
 from XRayTo3DLib.tomography.resampling import resampled
 

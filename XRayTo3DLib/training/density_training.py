@@ -18,19 +18,19 @@ from torch.utils.data import DataLoader, Subset
 from XRayTo3DLib.anatomy.knee import person_of
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.reconstruction.weights import load_model, with_fast_layout
-from XRayTo3DLib.tomography.density_cases import DensityCase
-from XRayTo3DLib.tomography.density_data import (
+from XRayTo3DLib.tomography.density_network import DensityNetwork
+from XRayTo3DLib.tomography.density_weights import save_density_weights
+from XRayTo3DLib.training.curves import read_log
+from XRayTo3DLib.training.density_cases import DensityCase
+from XRayTo3DLib.training.density_data import (
     DensitySample,
     DensitySet,
     fresh_films,
     population,
     truth_on,
 )
-from XRayTo3DLib.tomography.density_loss import level_cross_entropy
-from XRayTo3DLib.tomography.density_network import DensityNetwork
-from XRayTo3DLib.tomography.density_settings import DensityTrainingSettings
-from XRayTo3DLib.tomography.density_weights import save_density_weights
-from XRayTo3DLib.training.curves import read_log
+from XRayTo3DLib.training.density_loss import level_cross_entropy
+from XRayTo3DLib.training.density_settings import DensityTrainingSettings
 from XRayTo3DLib.training.trainer import CHECKPOINT, LOG, Step, load_checkpoint, schedule
 
 SHOWN = {"frontal": (1.0, 0.0), "lateral": (0.0, 1.0), "both": (1.0, 1.0)}

@@ -22,13 +22,9 @@ from XRayTo3DLib.imaging.geometry import BiplanarGeometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.materials import Material, linear_attenuation
 from XRayTo3DLib.imaging.projector import projection_matrices
-from XRayTo3DLib.tomography.density import REFERENCE_KEV
+from XRayTo3DLib.tomography.density import DENSITY_GRID, REFERENCE_KEV
 from XRayTo3DLib.tomography.resampling import resampled
 from XRayTo3DLib.training.cases import NETWORK_GRID, GeometryVariation, random_geometry
-
-DENSITY_GRID = VolumeGrid((128, 128, 128), 1.6, (0.0, -30.0, 0.0))
-"""Where cases hold their truth: 204.8 mm a side, moved to the back so that whole legs lie in it
-(the isocentre is in the front half of a knee)."""
 
 _STEP = 2.5e-4
 """1/mm per unit of the stored attenuation (12 HU), up to 0.064/mm: cortical bone has 0.060."""

@@ -14,6 +14,13 @@ from torch import Tensor
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
 from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.anatomy.tissue import Tissues, extended, make_tissues, material_paths
+from XRayTo3DLib.evaluation.density_baselines import NearestLeg, smeared
+from XRayTo3DLib.evaluation.density_scores import (
+    DensityScores,
+    Truth,
+    view_errors,
+    volume_errors,
+)
 from XRayTo3DLib.evaluation.filming import Simulator, filming_geometry
 from XRayTo3DLib.evaluation.gvxr_film import gvxr_film
 from XRayTo3DLib.evaluation.tables import Spread
@@ -22,21 +29,15 @@ from XRayTo3DLib.imaging.film_settings import FilmSettings
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.reconstruction.lifting import voxel_centres
 from XRayTo3DLib.reconstruction.standard_film import standard_film
-from XRayTo3DLib.tomography.baselines import NearestLeg, smeared
-from XRayTo3DLib.tomography.density_cases import DENSITY_GRID, attenuation_of, bone_mask
+from XRayTo3DLib.tomography.density import DENSITY_GRID
 from XRayTo3DLib.tomography.density_network import WATER
-from XRayTo3DLib.tomography.density_scores import (
-    DensityScores,
-    Truth,
-    view_errors,
-    volume_errors,
-)
 from XRayTo3DLib.tomography.density_weights import DensityModel, load_density_model
 from XRayTo3DLib.tomography.estimate import coarse_density
 from XRayTo3DLib.tomography.film_fit import fit_film
 from XRayTo3DLib.tomography.fine_density import FINE_GRID, fine_density
 from XRayTo3DLib.tomography.resampling import resampled
 from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING, NETWORK_GRID
+from XRayTo3DLib.training.density_cases import attenuation_of, bone_mask
 
 INPUTS = {"AP": (0,), "lateral": (1,), "both": (0, 1)}
 """Which films an estimate is made from."""

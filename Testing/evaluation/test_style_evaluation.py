@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.evaluation.style_evaluation import evaluate_style, shift_table, translations
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, view_geometry
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.reconstruction.networks import NetworkSettings
 from XRayTo3DLib.reconstruction.seeing import RightKnee
-from XRayTo3DLib.style.evaluate_style import evaluate_style, shift_table, translations
 from XRayTo3DLib.style.held_out import check_held_out
 from XRayTo3DLib.style.outline_shift import OutlineShift
 from XRayTo3DLib.style.style_weights import StyleModel, new_generator

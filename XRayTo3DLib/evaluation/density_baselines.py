@@ -15,8 +15,8 @@ from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.normalisation import normalise_film
 from XRayTo3DLib.reconstruction.losses import ngcc
 from XRayTo3DLib.tomography.consistency import MeasuredView, made_consistent
-from XRayTo3DLib.tomography.density_cases import DensityCase
 from XRayTo3DLib.training.cases import FILM_SPACING
+from XRayTo3DLib.training.density_cases import DensityCase
 
 
 def smeared(measured: Sequence[MeasuredView], grid: VolumeGrid, rounds: int = 3) -> Tensor:

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from XRayTo3DLib.evaluation.density_baselines import NearestLeg, smeared
+from XRayTo3DLib.evaluation.density_benchmark import DensityRow, density_table, write_benchmark
+from XRayTo3DLib.evaluation.density_scores import DensityScores, Truth, view_errors, volume_errors
 from XRayTo3DLib.imaging.geometry import view_geometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import project
 from XRayTo3DLib.imaging.radiograph import Side, View
-from XRayTo3DLib.tomography.baselines import NearestLeg, smeared
-from XRayTo3DLib.tomography.benchmark import DensityRow, density_table, write_benchmark
 from XRayTo3DLib.tomography.consistency import MeasuredView
-from XRayTo3DLib.tomography.density_cases import DENSITY_GRID, DensityCase
-from XRayTo3DLib.tomography.density_scores import DensityScores, Truth, view_errors, volume_errors
+from XRayTo3DLib.tomography.density import DENSITY_GRID
+from XRayTo3DLib.training.density_cases import DensityCase
 
 GRID = VolumeGrid.cube(32, 128.0)
 WATER = 0.02059  # 1/mm at 60 keV (NIST)

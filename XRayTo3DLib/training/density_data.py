@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 from XRayTo3DLib.imaging.film import simulate_film
 from XRayTo3DLib.imaging.film_settings import FilmSettings
 from XRayTo3DLib.imaging.normalisation import normalise_film
-from XRayTo3DLib.tomography.density_cases import DensityCase
 from XRayTo3DLib.tomography.density_network import WATER
-from XRayTo3DLib.tomography.density_settings import DensityTrainingSettings
 from XRayTo3DLib.training.cases import FILM_SPACING
+from XRayTo3DLib.training.density_cases import DensityCase
+from XRayTo3DLib.training.density_settings import DensityTrainingSettings
 
 
 @dataclass(frozen=True)

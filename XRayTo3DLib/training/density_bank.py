@@ -15,8 +15,8 @@ import torch
 from XRayTo3DLib.anatomy.generator import KneeGenerator
 from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.tomography.density_cases import make_density_case
 from XRayTo3DLib.training.bank import BankSettings, describe_bank
+from XRayTo3DLib.training.density_cases import make_density_case
 
 _INDEX = "cases.json"
 _KIND = "density"
