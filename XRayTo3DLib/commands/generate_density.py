@@ -36,8 +36,8 @@ def generate_density(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
-    from XRayTo3DLib.training.bank import BankSettings
-    from XRayTo3DLib.training.density_bank import generate_density_bank
+    from XRayTo3DLib.training.bank import BankSettings, generate_bank
+    from XRayTo3DLib.training.density_cases import DENSITY_KIND, make_density_case
 
     held_out = set(hold_out or ())
     if only:
@@ -54,5 +54,7 @@ def generate_density(
         def advance(done: int, total: int) -> None:
             bars.update(task, completed=done, total=total)
 
-        generate_density_bank(bones, output, settings, workers, advance)
+        generate_bank(
+            bones, output, settings, workers, advance, make=make_density_case, kind=DENSITY_KIND
+        )
     typer.echo(f"{count} cases in {output}")

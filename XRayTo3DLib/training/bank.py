@@ -9,11 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
-from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
+from XRayTo3DLib.anatomy.knee import Knee, load_knees, split_by_person
 from XRayTo3DLib.anatomy.tissue import TissueVariation
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.training.cases import GeometryVariation, make_case
@@ -42,12 +43,26 @@ class BankSettings:
     geometry: GeometryVariation = field(default_factory=GeometryVariation)
 
 
+class _Saved(Protocol):
+    """A case of any kind."""
+
+    def save(self, path: Path) -> None:
+        """Write it."""
+
+
+MakeCase = Callable[[Knee, int, GeometryVariation, TissueVariation], _Saved]
+"""A case of a knee, from its seed and what varies; a function that other processes can import."""
+
+
 def generate_bank(
     bones: Path,
     folder: Path,
     settings: BankSettings,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    make: MakeCase = make_case,
+    kind: str | None = None,
 ) -> list[Path]:
     """Fill ``folder`` with cases; those already there are kept, so it can be stopped and resumed.
 
@@ -57,17 +72,19 @@ def generate_bank(
         settings: what to make.
         workers: processes; one per core by default.
         progress: called with (done, all) after each case.
+        make: what makes a case.
+        kind: of such cases, for the record; none for those that reconstruction learns from.
 
     Returns:
         the files, in the order of their seeds.
 
     Raises:
-        XRayTo3DError: the folder holds cases made with other settings.
+        XRayTo3DError: the folder holds cases of another kind or made with other settings.
     """
     knees, _ = split_by_person(load_knees(bones), settings.held_out)
     KneeGenerator(knees, settings.knee)  # says at once what is wrong with the bones
     folder.mkdir(parents=True, exist_ok=True)
-    described = _description(settings, sorted({knee.name for knee in knees}))
+    described = _description(settings, sorted({knee.name for knee in knees}), kind)
     index = folder / _INDEX
     if index.is_file() and describe_bank(folder) != described:
         raise XRayTo3DError(
@@ -82,7 +99,7 @@ def generate_bank(
         workers or os.cpu_count(),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
-        initargs=(bones, settings),
+        initargs=(bones, settings, make),
     ) as pool:
         for _ in pool.map(_make_one, missing, chunksize=4):
             done += 1
@@ -122,28 +139,28 @@ def describe_bank(folder: Path) -> dict:
         ) from error
 
 
-def _description(settings: BankSettings, knees: list[str]) -> dict:
-    stated = {**asdict(settings), "knees": knees}
+def _description(settings: BankSettings, knees: list[str], kind: str | None) -> dict:
+    stated = {**asdict(settings), "knees": knees, **({"kind": kind} if kind else {})}
     # More cases of the same kind may be added to a bank.
     stated.pop("count")
     return json.loads(json.dumps(stated))
 
 
-_worker: tuple[KneeGenerator, BankSettings] | None = None
+_worker: tuple[KneeGenerator, BankSettings, MakeCase] | None = None
 
 
-def _start_worker(bones: Path, settings: BankSettings) -> None:
+def _start_worker(bones: Path, settings: BankSettings, make: MakeCase) -> None:
     global _worker
     torch.set_num_threads(1)
     knees, _ = split_by_person(load_knees(bones), settings.held_out)
-    _worker = KneeGenerator(knees, settings.knee), settings
+    _worker = KneeGenerator(knees, settings.knee), settings, make
 
 
 def _make_one(task: tuple[int, Path]) -> None:
     assert _worker is not None
     seed, path = task
-    generator, settings = _worker
-    case = make_case(generator(seed), seed, settings.geometry, settings.tissue)
+    generator, settings, make = _worker
+    case = make(generator(seed), seed, settings.geometry, settings.tissue)
     unfinished = path.with_name(f".{path.name}")  # which no search for cases finds
     case.save(unfinished)
     unfinished.replace(path)

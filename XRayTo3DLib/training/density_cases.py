@@ -26,6 +26,9 @@ from XRayTo3DLib.tomography.density import DENSITY_GRID, REFERENCE_KEV
 from XRayTo3DLib.tomography.resampling import resampled
 from XRayTo3DLib.training.cases import NETWORK_GRID, GeometryVariation, random_geometry
 
+DENSITY_KIND = "density"
+"""Of these cases, as a bank records it."""
+
 _STEP = 2.5e-4
 """1/mm per unit of the stored attenuation (12 HU), up to 0.064/mm: cortical bone has 0.060."""
 
