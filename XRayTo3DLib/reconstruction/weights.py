@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.result import ModelIdentity
 from XRayTo3DLib.resources import shipped_weights
+from XRayTo3DLib.weights_file import (
+    UNFIT,
+    checked_digest,
+    read_weights_file,
+    write_weights_file,
+)
 
 LICENCE = "CC BY-NC-SA 4.0"
 
@@ -54,10 +56,7 @@ def save_weights(
         for name, value in network.state_dict().items()
     }
     description = {"network": asdict(network.settings), "card": card, "licence": licence}
-    unfinished = path.with_suffix(".part")
-    # One entry only: safetensors writes several in no fixed order.
-    save_file(tensors, unfinished, {_KEY: json.dumps(description, sort_keys=True)})
-    unfinished.replace(path)
+    write_weights_file(path, tensors, _KEY, description)
 
 
 def load_model(path: str | Path | None = None) -> Model:
@@ -75,25 +74,19 @@ def load_model(path: str | Path | None = None) -> Model:
 
 @lru_cache(maxsize=2)
 def _load(path: Path, _modified: int) -> Model:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    published = path.with_suffix(".sha256")
-    if published.is_file() and published.read_text(encoding="utf-8").split()[0] != digest:
-        raise InputFileError(
-            path, "is damaged (its SHA-256 is not the published one); install XRayTo3D again."
-        )
+    digest = checked_digest(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})[_KEY])
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network = ReconstructionNetwork(NetworkSettings(**description["network"]))
-        network.load_state_dict(state)
-    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        file = read_weights_file(path, _KEY)
+        network = ReconstructionNetwork(NetworkSettings(**file.description["network"]))
+        licence, card = file.description["licence"], file.description["card"]
+        network.load_state_dict(file.tensors)
+    except UNFIT as error:
         raise InputFileError(
             path, "holds no weights of this program; train some or use those shipped."
         ) from error
     network.requires_grad_(False).eval()
-    identity = ModelIdentity(path.stem, digest, description["licence"])
-    return Model(with_fast_layout(network), identity, description["card"])
+    identity = ModelIdentity(path.stem, digest, licence)
+    return Model(with_fast_layout(network), identity, card)
 
 
 def with_fast_layout(network: ReconstructionNetwork) -> ReconstructionNetwork:

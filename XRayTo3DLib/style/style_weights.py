@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.style.residual_generator import ResidualGenerator
 from XRayTo3DLib.style.tone_generator import ToneGenerator
+from XRayTo3DLib.weights_file import (
+    UNFIT,
+    checked_digest,
+    read_weights_file,
+    write_weights_file,
+)
 
 LICENCE = "CC BY-NC-SA 4.0"
 
@@ -89,12 +92,10 @@ def save_style(
     }
     tensors[_REFERENCE] = reference.float().cpu().contiguous()
     description = {"method": method, "card": card, "licence": licence}
-    unfinished = path.with_suffix(".part")
-    save_file(tensors, unfinished, {_KEY: json.dumps(description, sort_keys=True)})
-    digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
-    # In between, a reader finds new weights beside an old digest; without one, nothing is amiss.
+    # In between, a reader finds new weights beside no digest, and nothing is amiss.
     path.with_suffix(".sha256").unlink(missing_ok=True)
-    unfinished.replace(path)
+    write_weights_file(path, tensors, _KEY, description)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n", encoding="utf-8")
 
 
@@ -118,21 +119,15 @@ def load_style(path: str | Path) -> StyleModel:
 
 @lru_cache(maxsize=4)
 def _load(path: Path, _modified: int) -> StyleModel:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    published = path.with_suffix(".sha256")
-    if published.is_file() and published.read_text(encoding="utf-8").split()[:1] != [digest]:
-        raise InputFileError(
-            path, "is damaged (its SHA-256 is not the published one); get the file again."
-        )
+    digest = checked_digest(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        file = read_weights_file(path, _KEY)
+        tensors, description = dict(file.tensors), file.description
         reference = tensors.pop(_REFERENCE)
         generator = new_generator(description["method"])
         generator.load_state_dict({k.removeprefix(_NETWORK): v for k, v in tensors.items()})
         card, licence = description["card"], description["licence"]
-    except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
+    except UNFIT as error:
         raise InputFileError(
             path, "holds no translation of style; give weights of 'xrayto3d train-style'."
         ) from error

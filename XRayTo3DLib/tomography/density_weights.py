@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.result import ModelIdentity
 from XRayTo3DLib.reconstruction.weights import LICENCE, with_fast_layout
 from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.tomography.density_network import DensityNetwork, DensityNetworkSettings
+from XRayTo3DLib.weights_file import (
+    UNFIT,
+    checked_digest,
+    read_weights_file,
+    write_weights_file,
+)
 
 SHIPPED = "knee-density64"
 """Name of the weights that are used unless told otherwise."""
@@ -55,10 +56,7 @@ def save_density_weights(
         for name, value in network.state_dict().items()
     }
     description = {"network": asdict(network.settings), "card": card, "licence": licence}
-    unfinished = path.with_suffix(".part")
-    # One entry only: safetensors writes several in no fixed order.
-    save_file(tensors, unfinished, {_KEY: json.dumps(description, sort_keys=True)})
-    unfinished.replace(path)
+    write_weights_file(path, tensors, _KEY, description)
 
 
 def load_density_model(path: str | Path | None = None) -> DensityModel:
@@ -76,23 +74,17 @@ def load_density_model(path: str | Path | None = None) -> DensityModel:
 
 @lru_cache(maxsize=2)
 def _load(path: Path, _modified: int) -> DensityModel:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    published = path.with_suffix(".sha256")
-    if published.is_file() and published.read_text(encoding="utf-8").split()[0] != digest:
-        raise InputFileError(
-            path, "is damaged (its SHA-256 is not the published one); install XRayTo3D again."
-        )
+    digest = checked_digest(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})[_KEY])
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network = DensityNetwork(DensityNetworkSettings(**description["network"]))
-        network.load_state_dict(state)
-    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        file = read_weights_file(path, _KEY)
+        network = DensityNetwork(DensityNetworkSettings(**file.description["network"]))
+        licence, card = file.description["licence"], file.description["card"]
+        network.load_state_dict(file.tensors)
+    except UNFIT as error:
         raise InputFileError(
             path,
             "holds no weights of densities; train some with train-density or use those shipped.",
         ) from error
     network.requires_grad_(False).eval()
-    identity = ModelIdentity(path.stem, digest, description["licence"])
-    return DensityModel(with_fast_layout(network), identity, description["card"])
+    identity = ModelIdentity(path.stem, digest, licence)
+    return DensityModel(with_fast_layout(network), identity, card)
