@@ -120,4 +120,4 @@ def test_existing_results_are_refused_before_any_work(
     (tmp_path / "report.json").write_text("{}")
     assert run(monkeypatch, "reconstruct", "a.dcm", "b.dcm", "--output", tmp_path) == 2
     assert "report.json exists; use --overwrite" in capsys.readouterr().err
-    assert (tmp_path / "report.json").read_text() == "{}"
+    assert (tmp_path / "report.json").read_text(encoding="utf-8") == "{}"

@@ -116,7 +116,8 @@ def test_missing_resource_is_named():
 
 
 def test_version_of_the_installed_package_is_that_of_the_sources(repository: Path):
-    stated = re.search(r'^version = "(.+)"$', (repository / "pyproject.toml").read_text(), re.M)
+    project = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    stated = re.search(r'^version = "(.+)"$', project, re.M)
     assert stated is not None
     assert version("XRayTo3D") == stated.group(1)
 

@@ -85,7 +85,7 @@ def test_two_knees_become_cases_and_bones(
     for knee in knees:
         for bone, surface in knee.surfaces.items():
             assert surface.volume == pytest.approx(toy_knee[bone].volume, rel=0.05)
-    assert set(json.loads((out / "bones" / "index.json").read_text())) == {
+    assert set(json.loads((out / "bones" / "index.json").read_text(encoding="utf-8"))) == {
         "anna_left",
         "anna_right",
     }

@@ -107,6 +107,6 @@ def test_tables_hold_mean_and_spread(tmp_path: Path):
     assert line[:3] == ["own", "ours", "AP"] and line[head.index("PSNR dB")] == "2.0 ± 1.4"
     write_benchmark(rows, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"scores.csv", "table.md"}
-    lines = (tmp_path / "scores.csv").read_text().splitlines()
+    lines = (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("knee,person,film,contestant,input,bone") and len(lines) == 3
-    assert "| own | ours | AP | 2 ± 1 |" in (tmp_path / "table.md").read_text()
+    assert "| own | ours | AP | 2 ± 1 |" in (tmp_path / "table.md").read_text(encoding="utf-8")

@@ -90,7 +90,9 @@ def test_parts_of_a_uid_do_not_run_together():
 def test_mandatory_attributes_of_a_dx_image(tmp_path):
     """Types 1 and 2 of every mandatory module of PS3.3 A.26, from highdicom's tables."""
     standard = Path(pytest.importorskip("highdicom").__file__).parent / "_standard"
-    tables = {name: json.loads((standard / f"{name}.json").read_text()) for name in TABLES}
+    tables = {
+        name: json.loads((standard / f"{name}.json").read_text(encoding="utf-8")) for name in TABLES
+    }
     write_radiograph_dicom(tmp_path / "film.dcm", PIXELS, **FACTS)
     dataset = pydicom.dcmread(tmp_path / "film.dcm")
     iod = tables["sop_class_iod_map"][dataset.SOPClassUID]

@@ -109,7 +109,7 @@ def test_nothing_is_replaced_unasked(knee: KneeNodes, tmp_path: Path, name: str)
     (tmp_path / name).write_text("mine")
     with pytest.raises(XRayTo3DError, match=name):
         export(False)
-    assert (tmp_path / name).read_text() == "mine"
+    assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
     assert len(list(tmp_path.iterdir())) == 1
     export(True)
     assert (tmp_path / name).stat().st_size > 1000

@@ -70,7 +70,7 @@ def test_a_folder_of_other_films_is_left_alone(cases: Path, tmp_path: Path) -> N
     (tmp_path / "films.json").write_text('{"simulator": "gvxr"}')
     with pytest.raises(XRayTo3DError, match="made with other settings"):
         style_films(tmp_path, cases=cases, count=2)
-    assert (tmp_path / "films.json").read_text() == '{"simulator": "gvxr"}'
+    assert (tmp_path / "films.json").read_text(encoding="utf-8") == '{"simulator": "gvxr"}'
 
 
 @pytest.mark.parametrize(

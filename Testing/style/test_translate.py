@@ -59,7 +59,7 @@ def test_weights_are_checked_against_their_digest(weights: Path) -> None:
 
 
 def test_sha256sum_agrees(weights: Path) -> None:
-    stated = weights.with_suffix(".sha256").read_text().split()[0]
+    stated = weights.with_suffix(".sha256").read_text(encoding="utf-8").split()[0]
     assert stated == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert load_style(weights).sha256 == stated
 

@@ -135,7 +135,10 @@ def test_case_survives_its_file(case: DensityCase, bank: list[Path], tmp_path: P
 
 
 def test_training_leaves_what_it_promises(weights: Path):
-    entries = [json.loads(line) for line in (weights.parent / "log.jsonl").read_text().splitlines()]
+    entries = [
+        json.loads(line)
+        for line in (weights.parent / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [entry["step"] for entry in entries] == [1, 2, 3, 4]
     assert {"frontal_bone", "lateral_bone", "both_bone"} <= entries[-1].keys()
     assert Image.open(weights.parent / "curves.png").size[0] > 500
@@ -230,7 +233,7 @@ def test_command_writes_its_files(case: DensityCase, weights: Path, tmp_path: Pa
     units = sitk.GetArrayFromImage(image)
     assert units.dtype == np.int16 and units.min() >= -1000
     assert sitk.GetArrayFromImage(sitk.ReadImage(str(output / "uncertainty.nrrd"))).min() >= 0
-    report = json.loads((output / "report.json").read_text())
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
     assert report["films"][0]["file"] == "knee.png" and report["volume"]["unit"] == "HU"
     again = CliRunner().invoke(app, arguments)
     assert isinstance(again.exception, XRayTo3DError) and "--overwrite" in str(again.exception)

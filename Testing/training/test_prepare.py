@@ -172,7 +172,12 @@ def test_a_dicom_series(
         writer.Execute(plane)
     out = tmp_path / "out"
     assert call(monkeypatch, series, path, "-o", out, "--person", "berta", "--views", 1) == 0
-    assert json.loads((out / "bones" / "index.json").read_text())["berta_right"]["side"] == "right"
+    assert (
+        json.loads((out / "bones" / "index.json").read_text(encoding="utf-8"))["berta_right"][
+            "side"
+        ]
+        == "right"
+    )
 
 
 def test_bad_input_writes_nothing(
