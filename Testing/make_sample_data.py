@@ -22,7 +22,7 @@ PERSON = "vhf"
 SEED = 2026
 VARIATION = KneeVariation(
     size=0.04, scale=0.02, shape=0.8, detail=0.1, flexion=10.0, varus=0.0, leg_turn=2.0,
-    placing=3.0, patella=1.0, gap=0.0, femur_swap=0.0,
+    leg_lean=1.0, placing=3.0, patella=1.0, gap=0.0, femur_swap=0.0,
 )  # fmt: skip
 
 

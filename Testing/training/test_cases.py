@@ -15,6 +15,7 @@ from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.imaging.radiograph import Side
 from XRayTo3DLib.reconstruction.lifting import lift
 from XRayTo3DLib.training.cases import (
+    FILM_SPACING,
     NETWORK_GRID,
     Case,
     GeometryVariation,
@@ -87,11 +88,26 @@ def test_exact_geometry_is_stated_exactly() -> None:
         np.testing.assert_allclose(a.matrix(), b.matrix())
 
 
-def test_misstated_geometry_is_off_by_a_little() -> None:
+def test_misstated_lateral_is_off_and_the_frontal_stays_the_frame() -> None:
     vary = GeometryVariation(misstated=1.0)
-    shifts = []
-    for seed in range(40):
+    heights, rolls, turns = [], [], []
+    for seed in range(60):
         true, stated = random_geometry(np.random.default_rng(seed), vary)
-        shifts.append(true.frontal.project(np.zeros(3)) - stated.frontal.project(np.zeros(3)))
-    spread = np.std(shifts) * 0.68
-    assert 0.8 < spread / vary.shift_error < 1.25
+        centres = [geometry.project(np.zeros(3)) for geometry in (*true.views, *stated.views)]
+        frontal, lateral = centres[0] - centres[2], centres[1] - centres[3]
+        np.testing.assert_allclose(frontal, [-lateral[0], 0.0], atol=1e-9)
+        heights.append((lateral - frontal)[0] * FILM_SPACING)
+        np.testing.assert_allclose(true.frontal.normal, stated.frontal.normal)
+        beam, said = true.lateral.normal, stated.lateral.normal
+        turns.append(np.degrees(np.arctan2(*beam[[1, 0]]) - np.arctan2(*said[[1, 0]])))
+        rolls.append(
+            np.degrees(
+                np.arcsin(true.lateral.column_step[2] / np.linalg.norm(true.lateral.column_step))
+            )
+        )
+    for values, expected in (
+        (heights, vary.height_error),
+        (turns, vary.turn_error),
+        (rolls, vary.roll_error),
+    ):
+        assert 0.75 < np.std(values) / expected < 1.3

@@ -43,7 +43,8 @@ class KneeVariation:
         axial: degrees of shin rotation, and of the patella's tilt.
         patella: mm by which the patella slides.
         gap: mm by which the joint gap changes.
-        leg_turn: degrees by which the whole leg is turned about z; about x and y half as much.
+        leg_turn: degrees by which the whole leg is turned about its long axis, z.
+        leg_lean: degrees by which it leans, about x and about y: on the films, in their plane.
         placing: mm by which the joint is off the isocentre.
         femur_swap: probability that the femur comes from another person.
         arthritis: probability of osteophytes, and of a joint that is narrower by 0.4 mm a grade.
@@ -60,6 +61,7 @@ class KneeVariation:
     patella: float = 4.0
     gap: float = 0.7
     leg_turn: float = 5.0
+    leg_lean: float = 4.0
     placing: float = 6.0
     femur_swap: float = 0.6
     arthritis: float = 0.25
@@ -72,7 +74,7 @@ class KneeVariation:
     @classmethod
     def placing_only(cls) -> KneeVariation:
         """Real shapes, turned and placed as a patient would lie (for evaluation)."""
-        return replace(cls.none(), leg_turn=3.0, placing=4.0)
+        return replace(cls.none(), leg_turn=3.0, leg_lean=1.5, placing=4.0)
 
 
 class KneeGenerator:
@@ -189,7 +191,7 @@ def _random_pose(vary: KneeVariation, rng: np.random.Generator) -> JointPose:
 
 def _placed(knee: Knee, vary: KneeVariation, rng: np.random.Generator) -> Knee:
     """The whole leg turned a little and moved off the isocentre."""
-    angles = rng.normal(0.0, 1.0, 3) * vary.leg_turn * (0.5, 0.5, 1.0)
+    angles = rng.normal(0.0, 1.0, 3) * (vary.leg_lean, vary.leg_lean, vary.leg_turn)
     matrix = rotation("z", angles[2]) @ rotation("y", angles[1]) @ rotation("x", angles[0])
     matrix[:3, 3] = rng.normal(0.0, 1.0, 3) * vary.placing
     return knee.transformed(matrix)

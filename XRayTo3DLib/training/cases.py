@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.knee import Knee
+from XRayTo3DLib.anatomy.knee import Knee, rotation
 from XRayTo3DLib.anatomy.tissue import (
     Tissues,
     TissueVariation,
@@ -107,18 +107,23 @@ class GeometryVariation:
         object_to_image: mm, range of the distance from the isocentre to the detector.
         angle: degrees, deviation of the lateral from 90° that is known (standard deviation).
         misstated: share of the cases whose stated geometry is off.
-        angle_error: degrees by which both views are turned, unstated (standard deviation).
-        shift_error: mm by which each film is displaced, unstated.
-        magnification_error: share by which the magnification is off, unstated.
+        turn_error: degrees by which the lateral is turned about z, unstated (standard deviation).
+        roll_error: degrees by which the lateral film is turned in its plane, unstated.
+        height_error: mm by which the films disagree about the height of the joint, unstated.
+        magnification_error: share by which the lateral's magnification is off, unstated.
+
+    The frontal film is the frame in which the truth is told. An error that both films shared
+    would move, turn or scale truth and films alike, and no network could learn it.
     """
 
     sid: tuple[float, float] = (900.0, 1500.0)
     object_to_image: tuple[float, float] = (50.0, 220.0)
     angle: float = 3.0
     misstated: float = 0.5
-    angle_error: float = 1.5
-    shift_error: float = 1.5
-    magnification_error: float = 0.01
+    turn_error: float = 3.0
+    roll_error: float = 2.0
+    height_error: float = 3.0
+    magnification_error: float = 0.02
 
     @classmethod
     def exact(cls) -> GeometryVariation:
@@ -132,11 +137,12 @@ def random_geometry(
     """The true and the stated geometry of two views of a right knee."""
     true, stated = [], []
     wrong = float(rng.random() < vary.misstated)
+    turn, roll, height, magnification = rng.normal(0.0, 1.0, 4) * wrong
     for view in (View.AP, View.LATERAL):
         sid = rng.uniform(*vary.sid)
         sod = sid - rng.uniform(*vary.object_to_image)
-        angle = rng.normal() * vary.angle if view is View.LATERAL else 0.0
-        tilt = rng.normal(0.0, 1.0, 3) * wrong
+        lateral = float(view is View.LATERAL)
+        angle = rng.normal() * vary.angle * lateral
         spacing = FILM_SPACING * sid / sod
         stand = partial(
             view_geometry,
@@ -148,13 +154,15 @@ def random_geometry(
         )
         stated.append(stand(sod=sod, angle=angle))
         middle = (FILM_SIZE - 1) / 2
-        centre = middle + rng.normal(0.0, 1.0, 2) * wrong * vary.shift_error / FILM_SPACING
+        # Each film is off by half of what they disagree by.
+        lower = (lateral - 0.5) * height * vary.height_error / FILM_SPACING
+        rolled = rotation("x", lateral * roll * vary.roll_error)[:3, :3]
         true.append(
             stand(
-                sod=sod * (1.0 + tilt[0] * vary.magnification_error),
-                angle=angle + tilt[1] * vary.angle_error,
-                centre=(float(centre[0]), float(centre[1])),
-            )
+                sod=sod * (1.0 + lateral * magnification * vary.magnification_error),
+                angle=angle + lateral * turn * vary.turn_error,
+                centre=(middle + lower, middle),
+            ).moved(rolled)
         )
     return BiplanarGeometry(*true), BiplanarGeometry(*stated)
 
