@@ -104,9 +104,9 @@ class KneeGenerator:
             seed: any non-negative integer.
             base: which complete knee to start from; drawn when left out.
         """
-        rng = np.random.default_rng([seed, 7])
+        rng = _draws(seed)
         vary = self._variation
-        knee = self._bases[int(rng.integers(len(self._bases))) if base is None else base]
+        knee = self._drawn_base(rng) if base is None else self._bases[base]
         gaps = {
             bone: max(gap, 1.0 if bone is Bone.PATELLA else 0.5)
             for bone, gap in self._gaps[knee.name].items()
@@ -121,6 +121,17 @@ class KneeGenerator:
         # A bent leg lies on the table with thigh and shin to either side of the long axis.
         knee = knee.transformed(rotation("x", pose.flexion * rng.uniform(0.1, 0.6)))
         return _placed(replace(knee, name=f"generated_{seed}", person="nobody"), vary, rng)
+
+    def base_of(self, seed: int) -> Knee:
+        """The complete knee that the knee of this seed starts from."""
+        return self._drawn_base(_draws(seed))
+
+    def _drawn_base(self, rng: np.random.Generator) -> Knee:
+        return self._bases[int(rng.integers(len(self._bases)))]
+
+
+def _draws(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 7])
 
 
 def _femora(knees: list[Knee], reference: Surface) -> list[Surface]:
