@@ -31,9 +31,10 @@ from XRayTo3DLib.anatomy.knee import Knee, load_knees, split_by_person  # noqa: 
 from XRayTo3DLib.evaluation.evaluate import EvaluationSettings, evaluate  # noqa: E402
 from XRayTo3DLib.evaluation.filming import Simulator  # noqa: E402
 from XRayTo3DLib.evaluation.tables import KneeScores, markdown, summarise  # noqa: E402
+from XRayTo3DLib.run_folder import LOG  # noqa: E402
 from XRayTo3DLib.training.bank import describe_bank, list_cases  # noqa: E402
 from XRayTo3DLib.training.options import settings_from  # noqa: E402
-from XRayTo3DLib.training.trainer import LOG, Trainer, export_weights  # noqa: E402
+from XRayTo3DLib.training.trainer import Trainer, export_weights  # noqa: E402
 
 BASE = (
     "network.size=32",

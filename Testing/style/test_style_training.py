@@ -12,10 +12,11 @@ from scipy import ndimage
 
 from XRayTo3DLib.commands.train_style import train_style
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
+from XRayTo3DLib.run_folder import LOG, load_checkpoint
 from XRayTo3DLib.style.film_sets import save_film
 from XRayTo3DLib.style.histogram_matching import reference_quantiles
 from XRayTo3DLib.style.style_settings import StyleSettings, settings_for
-from XRayTo3DLib.style.style_training import LOG, StyleTrainer, crops, load_checkpoint
+from XRayTo3DLib.style.style_training import StyleTrainer, crops
 from XRayTo3DLib.style.style_weights import load_style, new_generator
 from XRayTo3DLib.style.translate import translate
 from XRayTo3DLib.training.curves import read_log
@@ -74,8 +75,8 @@ def test_a_damaged_checkpoint(tmp_path: Path, content: bytes) -> None:
 
 def test_the_checkpoint_of_another_training(tmp_path: Path) -> None:
     torch.save({"step": 3}, tmp_path / "checkpoint.pt")
-    with pytest.raises(InputFileError, match="another kind of training"):
-        load_checkpoint(tmp_path / "checkpoint.pt")
+    with pytest.raises(XRayTo3DError, match="other settings"):
+        StyleTrainer(SETTINGS, films(2, 1.0, 0), films(2, 0.4, 1), tmp_path)
 
 
 def test_crops_come_from_the_films() -> None:

@@ -26,6 +26,7 @@ from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, Vi
 from XRayTo3DLib.reconstruction.lifting import pixel_rays, rescaled
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import save_weights
+from XRayTo3DLib.run_folder import load_checkpoint
 from XRayTo3DLib.tomography.density import DENSITY_GRID, REFERENCE_KEV
 from XRayTo3DLib.tomography.density_network import DensityNetworkSettings
 from XRayTo3DLib.tomography.density_outputs import density_targets, write_density_outputs
@@ -41,7 +42,6 @@ from XRayTo3DLib.training.density_training import (
     export_density_weights,
     write_density_curves,
 )
-from XRayTo3DLib.training.trainer import load_checkpoint
 
 NETWORK = DensityNetworkSettings(size=16, base=2, levels=2, film_base=2, film_features=2)
 TRAINING = DensityTrainingSettings(

@@ -16,17 +16,16 @@ from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import load_model
+from XRayTo3DLib.run_folder import LOG, load_checkpoint
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.curves import read_log, write_curves
 from XRayTo3DLib.training.dataset import TrainingSet, truth_on
 from XRayTo3DLib.training.options import setting_names, settings_from
 from XRayTo3DLib.training.settings import TrainingSettings
 from XRayTo3DLib.training.trainer import (
-    LOG,
     Trainer,
     chosen_device,
     export_weights,
-    load_checkpoint,
     schedule,
 )
 
@@ -239,7 +238,7 @@ def test_devices() -> None:
 
 @pytest.mark.parametrize("content", ["", "no json", '{"loss": 1}'])
 def test_a_log_that_is_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / LOG).write_text(content)
+    (tmp_path / LOG).write_text(content, encoding="utf-8")
     with pytest.raises(InputFileError, match=LOG):
         read_log(tmp_path / LOG)
 

@@ -56,14 +56,14 @@ def train(
     import os
 
     import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from XRayTo3DLib.commands.training_progress import run_shown
     from XRayTo3DLib.reconstruction.device import chosen_device
+    from XRayTo3DLib.run_folder import LOG
     from XRayTo3DLib.training.bank import describe_bank, list_cases
     from XRayTo3DLib.training.curves import write_curves
     from XRayTo3DLib.training.options import settings_from
-    from XRayTo3DLib.training.trainer import LOG, Step, Trainer, export_weights
+    from XRayTo3DLib.training.trainer import Trainer, export_weights
 
     settings = settings_from(preset, set_ or [])
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))
@@ -76,16 +76,7 @@ def train(
         workers,
         start,
     )
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("", total=settings.all_steps)
-
-        def show(step: Step) -> None:
-            minutes = step.seconds_left / 60
-            text = f"loss {step.loss:.3f}, {minutes:.0f} min left"
-            bars.update(task, completed=step.step, description=text)
-
-        checkpoint = trainer.run(show)
+    checkpoint = run_shown(trainer.run, settings.all_steps, lambda step: f"loss {step.loss:.3f}")
     weights = output / "weights.safetensors"
     export_weights(checkpoint, weights, describe_bank(cases))
     write_curves(output / LOG, output / "curves.png")

@@ -42,10 +42,10 @@ def train_density(
     import os
 
     import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from XRayTo3DLib.commands.training_progress import run_shown
     from XRayTo3DLib.reconstruction.device import chosen_device
+    from XRayTo3DLib.run_folder import LOG
     from XRayTo3DLib.training.bank import describe_bank, list_cases
     from XRayTo3DLib.training.density_settings import DensityTrainingSettings
     from XRayTo3DLib.training.density_training import (
@@ -53,7 +53,6 @@ def train_density(
         export_density_weights,
         write_density_curves,
     )
-    from XRayTo3DLib.training.trainer import LOG, Step
 
     settings = DensityTrainingSettings(
         steps=steps,
@@ -72,16 +71,7 @@ def train_density(
         workers,
         films,
     )
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("", total=settings.steps)
-
-        def show(step: Step) -> None:
-            minutes = step.seconds_left / 60
-            text = f"loss {step.loss:.3f}, {minutes:.0f} min left"
-            bars.update(task, completed=step.step, description=text)
-
-        checkpoint = trainer.run(show)
+    checkpoint = run_shown(trainer.run, settings.steps, lambda step: f"loss {step.loss:.3f}")
     weights = output / "weights.safetensors"
     export_density_weights(checkpoint, weights, describe_bank(cases))
     write_density_curves(output / LOG, output / "curves.png")

@@ -50,27 +50,20 @@ def train_style(
     import os
 
     import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from XRayTo3DLib.commands.training_progress import run_shown
+    from XRayTo3DLib.run_folder import LOG
     from XRayTo3DLib.style.film_sets import describe_films, load_films
     from XRayTo3DLib.style.style_settings import settings_for
-    from XRayTo3DLib.style.style_training import LOG, StyleStep, StyleTrainer, export_style
+    from XRayTo3DLib.style.style_training import StyleTrainer, export_style
     from XRayTo3DLib.training.style_curves import write_style_curves
 
     settings = settings_for(method, crop, learning_rate, steps=steps, anatomy=anatomy, seed=seed)
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))
     trainer = StyleTrainer(settings, load_films(radiographs), load_films(drrs), output)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("", total=settings.steps)
-
-        def show(step: StyleStep) -> None:
-            cycle, minutes = step.losses["cycle"], step.seconds_left / 60
-            text = f"cycle {cycle:.3f}, {minutes:.0f} min left"
-            bars.update(task, completed=step.step, description=text)
-
-        checkpoint = trainer.run(show)
+    checkpoint = run_shown(
+        trainer.run, settings.steps, lambda step: f"cycle {step.losses['cycle']:.3f}"
+    )
     weights = output / "weights.safetensors"
     export_style(checkpoint, weights, describe_films(radiographs), describe_films(drrs))
     write_style_curves(output / LOG, output / "curves.png")

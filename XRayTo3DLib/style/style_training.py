@@ -7,7 +7,6 @@ anatomy; which kind of generator is a setting.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable
@@ -20,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from XRayTo3DLib.errors import InputFileError, XRayTo3DError
+from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.run_folder import RunFolder, load_checkpoint, move_average
 from XRayTo3DLib.style.cycle_losses import anatomy_loss, least_squares
 from XRayTo3DLib.style.discriminator import PatchDiscriminator
 from XRayTo3DLib.style.film_sheet import write_sheet
@@ -28,9 +28,6 @@ from XRayTo3DLib.style.histogram_matching import reference_quantiles
 from XRayTo3DLib.style.history import History
 from XRayTo3DLib.style.style_settings import StyleSettings
 from XRayTo3DLib.style.style_weights import new_generator, save_style
-
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
 
 _SHOWN = 4
 """Radiographs on a sheet of samples."""
@@ -44,6 +41,11 @@ class StyleStep:
     steps: int
     losses: dict[str, float]
     seconds_left: float
+
+    @property
+    def cycle(self) -> float:
+        """Loss of the way there and back, which tells best how the training goes."""
+        return self.losses["cycle"]
 
 
 class StyleTrainer:
@@ -62,9 +64,8 @@ class StyleTrainer:
     def __init__(
         self, settings: StyleSettings, radiographs: Tensor, drrs: Tensor, folder: Path
     ) -> None:
-        self._settings, self._folder = settings, folder
+        self._settings, self._folder = settings, RunFolder(folder)
         self._radiographs, self._drrs = radiographs, drrs
-        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.seed)
         self._parts: dict[str, nn.Module] = {
             "to_drr": new_generator(settings.method),
@@ -77,8 +78,9 @@ class StyleTrainer:
         self._judging = self._optimiser(("judge_drr", "judge_radiograph"), settings.adversary_rate)
         self._histories = {name: History(settings.history) for name in ("drr", "radiograph")}
         self._done = 0
-        if (folder / CHECKPOINT).is_file():
-            self._resume(folder / CHECKPOINT)
+        stopped = self._folder.unfinished(settings.as_dict())
+        if stopped is not None:
+            self._resume(stopped)
 
     def _optimiser(self, names: tuple[str, str], rate: float) -> torch.optim.Adam:
         parameters = itertools.chain(*(self._parts[name].parameters() for name in names))
@@ -94,7 +96,7 @@ class StyleTrainer:
                 self._done += 1
                 elapsed = time.monotonic() - started
                 left = elapsed / (self._done - first) * (settings.steps - self._done)
-                self._log({"step": self._done, **losses, "elapsed": elapsed})
+                self._folder.log({"step": self._done, **losses, "elapsed": elapsed})
                 last = self._done == settings.steps
                 if last or self._done % settings.checkpoint_every == 0:
                     self._save()
@@ -105,7 +107,7 @@ class StyleTrainer:
         except KeyboardInterrupt:
             self._save()
             raise
-        return self._folder / CHECKPOINT
+        return self._folder.checkpoint
 
     def _step(self) -> dict[str, float]:
         settings = self._settings
@@ -165,7 +167,7 @@ class StyleTrainer:
         self._generating.zero_grad(set_to_none=True)
         loss.backward()
         self._generating.step()
-        self._update_average()
+        move_average(self._average, parts["to_drr"], settings.ema, self._done)
         losses = {name: float(term.detach()) for name, term in terms.items()}
         return losses, {"drr": false_drr.detach(), "radiograph": false_radiograph.detach()}
 
@@ -182,15 +184,6 @@ class StyleTrainer:
         self._judging.step()
         return float(total.detach())
 
-    def _update_average(self) -> None:
-        # Early on a long memory would hold the start.
-        decay = min(self._settings.ema, (1 + self._done) / (10 + self._done))
-        with torch.no_grad():
-            for mean, now in zip(
-                self._average.parameters(), self._parts["to_drr"].parameters(), strict=True
-            ):
-                mean.lerp_(now, 1.0 - decay)
-
     def _show(self) -> None:
         """A sheet of radiographs, their translation and what comes back, and DRRs beside."""
         rng = np.random.default_rng([self._settings.seed, 29])
@@ -201,11 +194,7 @@ class StyleTrainer:
             translated = self._average(films)
             back = self._parts["to_radiograph"](translated)
         rows = {"radiograph": films, "as a DRR": translated, "and back": back, "other DRRs": drrs}
-        write_sheet(rows, self._folder / f"samples_{self._done:06d}.png")
-
-    def _log(self, entry: dict[str, Any]) -> None:
-        with (self._folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        write_sheet(rows, self._folder.path / f"samples_{self._done:06d}.png")
 
     def _save(self) -> None:
         state = {
@@ -220,16 +209,9 @@ class StyleTrainer:
             "judging": self._judging.state_dict(),
             "histories": {name: kept.state() for name, kept in self._histories.items()},
         }
-        unfinished = self._folder / f"{CHECKPOINT}.part"
-        torch.save(state, unfinished)
-        unfinished.replace(self._folder / CHECKPOINT)
+        self._folder.save(state)
 
-    def _resume(self, path: Path) -> None:
-        state = load_checkpoint(path)
-        if state["settings"] != self._settings.as_dict():
-            raise XRayTo3DError(
-                f"{self._folder.name} holds a run with other settings; name another folder."
-            )
+    def _resume(self, state: dict[str, Any]) -> None:
         for name, part in self._parts.items():
             part.load_state_dict(state["parts"][name])
         self._average.load_state_dict(state["average"])
@@ -247,21 +229,6 @@ def crops(films: Tensor, size: int, count: int, rng: np.random.Generator) -> Ten
         row, column = (int(rng.integers(side - size + 1)) for side in films.shape[-2:])
         drawn.append(films[film, :, row : row + size, column : column + size])
     return torch.stack(drawn)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint (tensors and plain values only).
-
-    Raises:
-        InputFileError: it is not one.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputFileError(path, "is not a checkpoint of a training run.") from error
-    if not isinstance(state, dict) or "histories" not in state:
-        raise InputFileError(path, "is a checkpoint of another kind of training.")
-    return state
 
 
 def export_style(

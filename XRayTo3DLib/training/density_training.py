@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from XRayTo3DLib.anatomy.knee import person_of
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.reconstruction.weights import load_model, with_fast_layout
+from XRayTo3DLib.run_folder import RunFolder, load_checkpoint, move_average
 from XRayTo3DLib.tomography.density_network import DensityNetwork
 from XRayTo3DLib.tomography.density_weights import save_density_weights
 from XRayTo3DLib.training.curves import read_log
@@ -31,7 +31,7 @@ from XRayTo3DLib.training.density_data import (
 )
 from XRayTo3DLib.training.density_loss import level_cross_entropy
 from XRayTo3DLib.training.density_settings import DensityTrainingSettings
-from XRayTo3DLib.training.trainer import CHECKPOINT, LOG, Step, load_checkpoint, schedule
+from XRayTo3DLib.training.trainer import Step, schedule
 
 SHOWN = {"frontal": (1.0, 0.0), "lateral": (0.0, 1.0), "both": (1.0, 1.0)}
 """Which films are there, by name."""
@@ -70,8 +70,7 @@ class DensityTrainer:
         films: Path | None = None,
     ) -> None:
         self._settings, self._cases, self._validation = settings, cases, validation
-        self._folder, self._device, self._workers = folder, device, workers
-        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._device, self._workers = RunFolder(folder), device, workers
         torch.manual_seed(settings.seed)
         self._network = with_fast_layout(DensityNetwork(settings.network)).to(device)
         self._average = with_fast_layout(DensityNetwork(settings.network)).to(device)
@@ -80,8 +79,9 @@ class DensityTrainer:
             self._network.volume.parameters(), weight_decay=settings.weight_decay
         )
         self._done = 0
-        if (folder / CHECKPOINT).is_file():
-            self._resume(folder / CHECKPOINT)
+        stopped = self._folder.unfinished(settings.as_dict())
+        if stopped is not None:
+            self._resume(stopped)
         else:
             _take_films(self._network, films)
             mean, deviation = population(cases, settings.network.size)
@@ -108,7 +108,7 @@ class DensityTrainer:
         except KeyboardInterrupt:
             self._save()
             raise
-        return self._folder / CHECKPOINT
+        return self._folder.checkpoint
 
     def _after_step(
         self, loss: float, elapsed: float, left: float, report: Callable[[Step], None] | None
@@ -118,8 +118,7 @@ class DensityTrainer:
         if self._done % settings.validate_every == 0 or last:
             validation = self.validate()
         entry = {"step": self._done, "loss": loss, **(validation or {}), "elapsed": elapsed}
-        with (self._folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        self._folder.log(entry)
         if self._done % settings.checkpoint_every == 0 or last:
             self._save()
         if report:
@@ -143,17 +142,8 @@ class DensityTrainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), settings.clip)
         self._optimiser.step()
-        self._update_average()
+        move_average(self._average, self._network, settings.ema, self._done)
         return float(loss.detach())
-
-    def _update_average(self) -> None:
-        # Early on a long memory would hold the random start.
-        decay = min(self._settings.ema, (1 + self._done) / (10 + self._done))
-        with torch.no_grad():
-            for mean, now in zip(
-                self._average.parameters(), self._network.parameters(), strict=True
-            ):
-                mean.lerp_(now, 1.0 - decay)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -195,16 +185,9 @@ class DensityTrainer:
             "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
         }
-        unfinished = self._folder / f"{CHECKPOINT}.part"
-        torch.save(state, unfinished)
-        unfinished.replace(self._folder / CHECKPOINT)
+        self._folder.save(state)
 
-    def _resume(self, path: Path) -> None:
-        state = load_checkpoint(path)
-        if state["settings"] != self._settings.as_dict():
-            raise XRayTo3DError(
-                f"{self._folder.name} holds a run with other settings; name another folder."
-            )
+    def _resume(self, state: dict[str, Any]) -> None:
         self._network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader, Subset
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.knee import person_of
-from XRayTo3DLib.errors import InputFileError, XRayTo3DError
+from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.reconstruction.device import chosen_device
 from XRayTo3DLib.reconstruction.losses import (
     dice_loss,
@@ -26,6 +25,7 @@ from XRayTo3DLib.reconstruction.losses import (
 )
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import load_model, save_weights, with_fast_layout
+from XRayTo3DLib.run_folder import RunFolder, load_checkpoint, move_average
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.dataset import (
     Sample,
@@ -37,9 +37,6 @@ from XRayTo3DLib.training.dataset import (
     truth_on,
 )
 from XRayTo3DLib.training.settings import TrainingSettings
-
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,8 @@ class Trainer:
         start: Path | None = None,
     ) -> None:
         self._settings, self._cases, self._validation = settings, cases, validation
-        self._folder, self._workers = folder, workers
+        self._folder, self._workers = RunFolder(folder), workers
         self._device = device or chosen_device("auto")
-        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.seed)
         self._network = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
         self._average = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
@@ -98,8 +94,9 @@ class Trainer:
         ]
         self._optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self._done = 0
-        if (folder / CHECKPOINT).is_file():
-            self._resume(folder / CHECKPOINT)
+        stopped = self._folder.unfinished(settings.as_dict())
+        if stopped is not None:
+            self._resume(stopped)
 
     def run(self, report: Callable[[Step], None] | None = None) -> Path:
         """Train to the end (or on, after a stop); returns the checkpoint."""
@@ -109,7 +106,7 @@ class Trainer:
         except KeyboardInterrupt:
             self._save()
             raise
-        return self._folder / CHECKPOINT
+        return self._folder.checkpoint
 
     def _silhouette_steps(self) -> Iterator[dict[str, float]]:
         settings = self._settings
@@ -149,7 +146,9 @@ class Trainer:
                 validation = self.validate()
             elapsed = time.monotonic() - started
             left = elapsed / (self._done - first) * (end - self._done)
-            self._log({"step": self._done, **losses, **(validation or {}), "elapsed": elapsed})
+            self._folder.log(
+                {"step": self._done, **losses, **(validation or {}), "elapsed": elapsed}
+            )
             if self._done % settings.checkpoint_every == 0 or self._done == end:
                 self._save()
             if report:
@@ -228,16 +227,7 @@ class Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.clip)
         self._optimiser.step()
-        self._update_average()
-
-    def _update_average(self) -> None:
-        # Early on a long memory would hold the random start.
-        decay = min(self._settings.ema, (1 + self._done) / (10 + self._done))
-        with torch.no_grad():
-            for mean, now in zip(
-                self._average.parameters(), self._network.parameters(), strict=True
-            ):
-                mean.lerp_(now, 1.0 - decay)
+        move_average(self._average, self._network, self._settings.ema, self._done)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -278,10 +268,6 @@ class Trainer:
             torch.stack([truth == bone for bone in Bone]),
         )
 
-    def _log(self, entry: dict[str, Any]) -> None:
-        with (self._folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-
     def _save(self) -> None:
         state = {
             "settings": self._settings.as_dict(),
@@ -291,16 +277,9 @@ class Trainer:
             "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
         }
-        unfinished = self._folder / f"{CHECKPOINT}.part"
-        torch.save(state, unfinished)
-        unfinished.replace(self._folder / CHECKPOINT)
+        self._folder.save(state)
 
-    def _resume(self, path: Path) -> None:
-        state = load_checkpoint(path)
-        if TrainingSettings.from_dict(state["settings"]) != self._settings:
-            raise XRayTo3DError(
-                f"{self._folder.name} holds a run with other settings; name another folder."
-            )
+    def _resume(self, state: dict[str, Any]) -> None:
         self._network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -347,18 +326,6 @@ def export_weights(checkpoint: Path, path: Path, bank: dict[str, Any]) -> None:
         "held_out": bank.get("held_out", []),
     }
     save_weights(network, path, card)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint (tensors and plain values only).
-
-    Raises:
-        InputFileError: it is not one.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputFileError(path, "is not a checkpoint of a training run.") from error
 
 
 def _dice(found: Tensor, truth: Tensor) -> Tensor:
