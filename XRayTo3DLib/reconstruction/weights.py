@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
+from torch import nn
 
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
@@ -23,6 +25,17 @@ from XRayTo3DLib.weights_file import (
 LICENCE = "CC BY-NC-SA 4.0"
 
 _KEY = "xrayto3d"
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class _Saved(Protocol):
+    @property
+    def settings(self) -> Any:
+        """A dataclass of all that the network is built from."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Its weights."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +64,7 @@ def save_weights(
         card: plain values for the reader: data, people held out, settings.
         licence: of the weights.
     """
-    tensors = {
-        name: value.detach().half().cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
-    description = {"network": asdict(network.settings), "card": card, "licence": licence}
-    write_weights_file(path, tensors, _KEY, description)
+    save_network(network, path, _KEY, card, licence)
 
 
 def load_model(path: str | Path | None = None) -> Model:
@@ -74,26 +82,62 @@ def load_model(path: str | Path | None = None) -> Model:
 
 @lru_cache(maxsize=2)
 def _load(path: Path, _modified: int) -> Model:
+    def built(settings: dict[str, Any]) -> ReconstructionNetwork:
+        return ReconstructionNetwork(NetworkSettings(**settings))
+
+    unfit = "holds no weights of this program; train some or use those shipped."
+    return Model(*load_network(path, _KEY, built, unfit))
+
+
+def save_network(network: _Saved, path: Path, key: str, card: dict[str, Any], licence: str) -> None:
+    """Write a network that knows its settings, in half precision.
+
+    Args:
+        network: to be saved.
+        path: ends in .safetensors.
+        key: tells one kind of network from another.
+        card: plain values for the reader.
+        licence: of the weights.
+    """
+    tensors = {
+        name: value.detach().half().cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+    description = {"network": asdict(network.settings), "card": card, "licence": licence}
+    write_weights_file(path, tensors, key, description)
+
+
+def load_network(
+    path: Path, key: str, built: Callable[[dict[str, Any]], Network], unfit: str
+) -> tuple[Network, ModelIdentity, dict[str, Any]]:
+    """The reverse of :func:`save_network`: the network, ready to run, which it is, and its card.
+
+    Args:
+        path: of a file that exists.
+        key: of the kind of network.
+        built: a network of given settings.
+        unfit: what is said of a file of another kind.
+
+    Raises:
+        InputFileError: the file is of another kind, or not what was published.
+    """
     digest = checked_digest(path)
     try:
-        file = read_weights_file(path, _KEY)
-        network = ReconstructionNetwork(NetworkSettings(**file.description["network"]))
+        file = read_weights_file(path, key)
+        network = built(file.description["network"])
         licence, card = file.description["licence"], file.description["card"]
         network.load_state_dict(file.tensors)
     except UNFIT as error:
-        raise InputFileError(
-            path, "holds no weights of this program; train some or use those shipped."
-        ) from error
+        raise InputFileError(path, unfit) from error
     network.requires_grad_(False).eval()
-    identity = ModelIdentity(path.stem, digest, licence)
-    return Model(with_fast_layout(network), identity, card)
+    return with_fast_layout(network), ModelIdentity(path.stem, digest, licence), card
 
 
-def with_fast_layout(network: ReconstructionNetwork) -> ReconstructionNetwork:
+def with_fast_layout(network: Network) -> Network:
     """Convolution weights stored channels last, which oneDNN's kernels are fastest with."""
     for module in network.modules():
-        if isinstance(module, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
+        if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
             module.to(memory_format=torch.channels_last_3d)
-        elif isinstance(module, torch.nn.Conv2d):
+        elif isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)
     return network

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.result import ModelIdentity
-from XRayTo3DLib.reconstruction.weights import LICENCE, with_fast_layout
+from XRayTo3DLib.reconstruction.weights import LICENCE, load_network, save_network
 from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.tomography.density_network import DensityNetwork, DensityNetworkSettings
-from XRayTo3DLib.weights_file import (
-    UNFIT,
-    checked_digest,
-    read_weights_file,
-    write_weights_file,
-)
 
 SHIPPED = "knee-density64"
 """Name of the weights that are used unless told otherwise."""
@@ -51,12 +45,7 @@ def save_density_weights(
         card: plain values for the reader: data, people held out, settings.
         licence: of the weights.
     """
-    tensors = {
-        name: value.detach().half().cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
-    description = {"network": asdict(network.settings), "card": card, "licence": licence}
-    write_weights_file(path, tensors, _KEY, description)
+    save_network(network, path, _KEY, card, licence)
 
 
 def load_density_model(path: str | Path | None = None) -> DensityModel:
@@ -74,17 +63,8 @@ def load_density_model(path: str | Path | None = None) -> DensityModel:
 
 @lru_cache(maxsize=2)
 def _load(path: Path, _modified: int) -> DensityModel:
-    digest = checked_digest(path)
-    try:
-        file = read_weights_file(path, _KEY)
-        network = DensityNetwork(DensityNetworkSettings(**file.description["network"]))
-        licence, card = file.description["licence"], file.description["card"]
-        network.load_state_dict(file.tensors)
-    except UNFIT as error:
-        raise InputFileError(
-            path,
-            "holds no weights of densities; train some with train-density or use those shipped.",
-        ) from error
-    network.requires_grad_(False).eval()
-    identity = ModelIdentity(path.stem, digest, licence)
-    return DensityModel(with_fast_layout(network), identity, card)
+    def built(settings: dict[str, Any]) -> DensityNetwork:
+        return DensityNetwork(DensityNetworkSettings(**settings))
+
+    unfit = "holds no weights of densities; train some with train-density or use those shipped."
+    return DensityModel(*load_network(path, _KEY, built, unfit))
