@@ -13,7 +13,7 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
 from XRayTo3DLib.anatomy.joint import joint_gaps
 from XRayTo3DLib.anatomy.knee import Knee, load_knees
-from XRayTo3DLib.anatomy.osteophytes import HIGHEST_GRADE, with_osteophytes
+from XRayTo3DLib.anatomy.osteophytes import HIGHEST_GRADE, arthritic, with_osteophytes
 from XRayTo3DLib.errors import XRayTo3DError
 
 
@@ -70,6 +70,19 @@ def test_bones_of_generated_arthritic_knees_stay_apart(knee: Knee) -> None:
     generate = KneeGenerator([knee], KneeVariation(arthritis=1.0))
     gaps = [joint_gaps(generate(seed))[Bone.TIBIA] for seed in range(3)]
     assert min(gaps) > 0.2
+
+
+def test_an_arthritic_joint_is_narrower(knee: Knee) -> None:
+    sick = arthritic(knee, HIGHEST_GRADE, np.random.default_rng(0))
+
+    def gap(one: Knee) -> float:
+        tibia = one.surfaces[Bone.TIBIA].vertices
+        return signed_distances(one, Bone.FEMUR, tibia[tibia[:, 2] > -30.0]).min()
+
+    assert 0.2 < gap(sick) < gap(knee) - 1.0
+    spurs = with_osteophytes(knee, HIGHEST_GRADE, np.random.default_rng(0)).surfaces[Bone.FEMUR]
+    assert np.array_equal(sick.surfaces[Bone.FEMUR].vertices, spurs.vertices)
+    assert arthritic(knee, 0, np.random.default_rng(0)).surfaces == knee.surfaces
 
 
 @pytest.mark.parametrize("grade", [-1, 5])

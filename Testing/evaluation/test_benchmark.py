@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ class Knowing:
     def fingerprint(self) -> str:
         return f"knowing {self.shift}"
 
-    def __call__(self, frontal, lateral, *, find_joint):
+    def __call__(self, frontal, lateral, *, find_joint, known):
         self.asked.append((frontal, lateral, find_joint))
         moved = {
             bone: surface.transformed(translation(self.shift))
@@ -126,7 +126,7 @@ def settings(contestants, *names: str, placements: int = 1) -> BenchmarkSettings
 def test_the_truth_scores_full_marks_and_is_filmed_once_for_all_pictures(
     knee, sitting, filmed
 ) -> None:
-    contestant = Knowing(sitting.placed.surfaces)
+    contestant = Knowing(sitting.truth(IDEAL).surfaces)
     told = []
     rows = benchmark(
         [knee],
@@ -143,7 +143,7 @@ def test_the_truth_scores_full_marks_and_is_filmed_once_for_all_pictures(
 
 
 def test_a_shift_costs_as_long_as_films_and_headers_agree(knee, sitting, filmed) -> None:
-    contestant = Knowing(sitting.placed.surfaces, shift=3.0)
+    contestant = Knowing(sitting.truth(IDEAL).surfaces, shift=3.0)
     rows = benchmark([knee], settings([contestant], "turned 5°"))
     means = {
         (row.condition, row.aligned): np.mean(
@@ -169,11 +169,26 @@ def test_a_flexed_knee_is_filmed_from_the_side_alone(knee, filmed) -> None:
     assert not np.array_equal(bent[1].pixels, straight[1].pixels)
 
 
+def test_an_arthritic_knee_is_filmed_and_is_the_truth(knee, filmed) -> None:
+    sitting = Sitting(knee, 0, 0, Simulator.OWN)
+    ill = conditions_named(["arthritis grade 4"])[1]
+    sound, worn = (sitting.truth(condition).surfaces for condition in (IDEAL, ill))
+    assert not np.array_equal(worn[Bone.FEMUR].vertices, sound[Bone.FEMUR].vertices)
+    assert not np.array_equal(sitting.films(ill)[0].pixels, sitting.films(IDEAL)[0].pixels)
+    for condition, surfaces in ((IDEAL, sound), (ill, worn)):
+        true = sitting.known(condition).true
+        for bone in Bone:
+            moved = true.knee.surfaces[bone].transformed(true.motion)
+            assert moved.vertices == pytest.approx(surfaces[bone].vertices, abs=1e-6)
+    again = Sitting(knee, 0, 0, Simulator.OWN).truth(ill).surfaces
+    assert np.array_equal(again[Bone.FEMUR].vertices, worn[Bone.FEMUR].vertices)
+
+
 def test_a_stopped_run_goes_on_where_it_was(knee, sitting, filmed, tmp_path) -> None:
     path = tmp_path / "new" / "scores.csv"
 
     def run(*names: str, shift: float = 0.0) -> tuple[list, list[BenchmarkRow]]:
-        contestant = Knowing(sitting.placed.surfaces, shift=shift)
+        contestant = Knowing(sitting.truth(IDEAL).surfaces, shift=shift)
         rows = benchmark([knee], settings([contestant], *names), ScoreBook(path))
         return contestant.asked, rows
 
@@ -199,7 +214,7 @@ def test_an_interrupted_run_keeps_what_it_had(knee, sitting, filmed, tmp_path) -
         if done == 2:
             raise KeyboardInterrupt
 
-    contestant = Knowing(sitting.placed.surfaces)
+    contestant = Knowing(sitting.truth(IDEAL).surfaces)
     wanted = settings([contestant], "gamma 2", "8 bits")
     with pytest.raises(KeyboardInterrupt):
         benchmark([knee], wanted, ScoreBook(path), stop)
@@ -251,7 +266,16 @@ def test_losses_are_differences_within_each_knee_and_of_one_kind() -> None:
 
 def test_accuracy_is_of_ideal_films_as_they_are() -> None:
     lines = accuracy_table(ROWS).splitlines()
-    assert lines[-1] == "| net | 0.920 ± 0.028, 0.90 ± 0.14 | 0.920 ± 0.028, 0.90 ± 0.14 |"
+    cell = "0.920 ± 0.028, 0.90 ± 0.14"
+    assert f"| net | own | 2 | {cell} | {cell} | 0 | 0 |" in lines
+
+
+def test_what_was_missed_or_never_converged_is_counted() -> None:
+    far = [row("ideal", "c", 0.1, 10.0), row("ideal", "d", 0.0, np.inf)]
+    other = [replace(one, scores=replace(one.scores, film="gvxr")) for one in far]
+    lines = accuracy_table([*ROWS, *far, *other]).splitlines()
+    ends = [line.split(" | ")[1:3] + line.split(" | ")[-2:] for line in lines if "| net" in line]
+    assert ends == [["own", "4", "1", "2 |"], ["gvxr", "2", "1", "2 |"]]
 
 
 def test_networks_by_their_words() -> None:

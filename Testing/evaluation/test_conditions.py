@@ -9,6 +9,7 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.conditions import (
+    ANATOMY_CONDITIONS,
     CONDITIONS,
     GEOMETRY_CONDITIONS,
     IDEAL,
@@ -29,6 +30,8 @@ def test_names_tell_conditions_apart() -> None:
 def test_groups_part_the_faults() -> None:
     assert {condition.group for condition in GEOMETRY_CONDITIONS} == {Group.GEOMETRY}
     assert {condition.group for condition in PICTURE_CONDITIONS} == {Group.PICTURE}
+    assert {condition.group for condition in ANATOMY_CONDITIONS} == {Group.ANATOMY}
+    assert conditions_named(group=Group.ANATOMY) == (IDEAL, *ANATOMY_CONDITIONS)
     assert conditions_named(group=Group.GEOMETRY) == (IDEAL, *GEOMETRY_CONDITIONS)
     assert conditions_named(group=Group.PICTURE) == (IDEAL, *PICTURE_CONDITIONS)
     assert conditions_named() == CONDITIONS

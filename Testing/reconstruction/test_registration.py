@@ -17,10 +17,13 @@ from typer.testing import CliRunner
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.intensity_model import IntensityModel, KneeModel
+from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.anatomy.shape_model import ShapeModel
 from XRayTo3DLib.commands.register import register
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
-from XRayTo3DLib.evaluation.registration_study import BY_HAND, PERTURBED, Trial, study_table
+from XRayTo3DLib.evaluation.contestants import Known, RegisteredContestant, registered_contestants
+from XRayTo3DLib.evaluation.registration_starts import BY_HAND, PERTURBED, STARTS, TrueKnee
+from XRayTo3DLib.evaluation.registration_study import Trial, study_table
 from XRayTo3DLib.evaluation.tables import KneeScores
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry, view_geometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
@@ -37,7 +40,7 @@ from XRayTo3DLib.reconstruction.registration_pose import (
     read_start,
     turn_matrix,
 )
-from XRayTo3DLib.reconstruction.registration_result import RegistrationContestant, filled
+from XRayTo3DLib.reconstruction.registration_result import filled
 
 # Middle and half axes, RAS mm.
 ELLIPSOIDS = {
@@ -254,22 +257,71 @@ def test_left_knee_is_the_mirrored_right_knee(
     model: KneeModel, pictures: tuple[np.ndarray, np.ndarray]
 ):
     level = Level(4.0, 3.0, 16.0, 2, 0, 0, 10)
-    contestant = RegistrationContestant(Registrar(model, RegistrationSettings((level,))))
+    registrar = Registrar(model, RegistrationSettings((level,)))
+    contestant = RegisteredContestant(registrar, "mean knee")
     views = (View.AP, View.LATERAL)
     right, left = (
         contestant(
-            *(radiograph(p[:, ::step], v, side) for p, v in zip(pictures, views, strict=True))
+            *(radiograph(p[:, ::step], v, side) for p, v in zip(pictures, views, strict=True)),
+            find_joint=False,
         )
         for side, step in ((Side.RIGHT, 1), (Side.LEFT, -1))
     )
-    assert contestant.people == {"anna", "berta"}
-    moved = RegistrationContestant(contestant.registrar, start={Bone.FEMUR: 2 * np.eye(4)})
-    assert moved.fingerprint != contestant.fingerprint
     np.testing.assert_array_equal(left.labels, right.labels[..., ::-1])
     for bone in Bone:
         expected = right.surfaces[bone].vertices * (-1, 1, 1)
         np.testing.assert_allclose(left.surfaces[bone].vertices, expected, atol=0.02)
         assert left.surfaces[bone].volume > 0
+
+
+def test_contestant_starts_near_the_true_bones(
+    model: KneeModel, pictures: tuple[np.ndarray, np.ndarray]
+):
+    """Out of time at once, it gives back where it started."""
+    registrar = Registrar(model, replace(QUICK, time_limit=0.0))
+    films = [
+        radiograph(p, v, Side.RIGHT) for p, v in zip(pictures, (View.AP, View.LATERAL), strict=True)
+    ]
+    motion = np.eye(4)
+    motion[:3, 3] = (3.0, -2.0, 40.0)
+
+    def lying(true: TrueKnee) -> dict[Bone, np.ndarray]:
+        return {bone: true.motion for bone in Bone}
+
+    known = Known(true=TrueKnee(Knee("k", "p", Side.RIGHT, {}), motion, 5))
+    hand, again, far = (
+        RegisteredContestant(registrar, start, lying)(*films, find_joint=False, known=known)
+        for start in ("by hand", "by hand", "perturbed")
+    )
+    off = {
+        id(found): np.stack(
+            [
+                found.surfaces[bone].vertices.mean(axis=0)
+                - model.bones[bone].shape.mean.mean(axis=0)
+                - motion[:3, 3]
+                for bone in Bone
+            ]
+        )
+        for found in (hand, again, far)
+    }
+    np.testing.assert_array_equal(off[id(hand)], off[id(again)])
+    assert 0.5 < np.abs(off[id(hand)]).max() < 8.0  # 2 mm, standard deviation
+    assert np.abs(off[id(far)]).max() > 5.0  # up to 10 mm
+    with pytest.raises(XRayTo3DError, match="use --start mean-knee"):
+        RegisteredContestant(registrar, "by hand", lying)(*films, find_joint=False)
+    rivals = [RegisteredContestant(registrar, start) for start in STARTS]
+    assert (
+        len({rival.fingerprint for rival in rivals}) == len({rival.name for rival in rivals}) == 3
+    )
+
+
+def test_contestant_that_knows_who_is_measured_is_refused(model: KneeModel, tmp_path: Path):
+    path = tmp_path / "model.npz"
+    model.save(path)
+    with pytest.raises(XRayTo3DError, match="learnt from berta"):
+        registered_contestants(path, ["mean knee"], ["berta", "carla"])
+    found = registered_contestants(path, ["by hand", "by hand", "mean knee"], ["carla"])
+    assert [rival.start for rival in found] == ["by hand", "mean knee"]
 
 
 def test_filled_shares_add_up_and_hold_the_volume(model: KneeModel):

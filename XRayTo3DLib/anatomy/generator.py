@@ -11,7 +11,7 @@ from XRayTo3DLib.anatomy.deformation import SmoothField
 from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps
 from XRayTo3DLib.anatomy.knee import Knee, condyle_box, rotation
 from XRayTo3DLib.anatomy.lone_femora import laid_alike
-from XRayTo3DLib.anatomy.osteophytes import HIGHEST_GRADE, with_osteophytes
+from XRayTo3DLib.anatomy.osteophytes import HIGHEST_GRADE, NARROWING, with_osteophytes
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.radiograph import Side
@@ -23,9 +23,6 @@ _CENTRES = {
     Bone.FIBULA: np.array([25.0, -25.0, -25.0]),
 }
 """Fixed points of each bone's own scaling, so that growing bones stay in their places, mm."""
-
-_NARROWING = 0.4
-"""mm by which a joint is narrower for each grade of arthritis."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,7 @@ def _arthritic(
     if rng.random() >= vary.arthritis:
         return knee, pose
     grade = int(rng.integers(1, HIGHEST_GRADE + 1))
-    narrower = replace(pose, gap_change=pose.gap_change - _NARROWING * grade)
+    narrower = replace(pose, gap_change=pose.gap_change - NARROWING * grade)
     return with_osteophytes(knee, grade, rng), narrower
 
 

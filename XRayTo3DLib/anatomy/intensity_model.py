@@ -25,7 +25,7 @@ from numpy.lib.npyio import NpzFile
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.knee import Knee
-from XRayTo3DLib.anatomy.shape_model import MODEL_LICENCE, ShapeModel
+from XRayTo3DLib.anatomy.shape_model import MODEL_LICENCE, ShapeModel, principal_modes
 from XRayTo3DLib.anatomy.tissue import Tissues, make_tissues
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.imaging.grid import VolumeGrid
@@ -43,6 +43,9 @@ ENERGY_KEV = 60.0
 """Photon energy at which attenuation is stated."""
 
 _FORMAT = "XRayTo3D intensity model 1"
+_SHAPE_NAMES = {"mean": "points", "modes": "shape_modes", "shares": "shape_shares"}
+"""What the file calls parts of the shape, beside the parts of the density."""
+
 SPACING = 2.0
 """mm between the voxels of a model."""
 
@@ -137,15 +140,9 @@ class KneeModel:
 
 
 def _packed(model: IntensityModel) -> dict[str, np.ndarray]:
-    shape = model.shape
+    shape = {_SHAPE_NAMES.get(name, name): part for name, part in model.shape.packed().items()}
     return {
-        "points": shape.mean.astype(np.float32),
-        "faces": shape.faces.astype(np.uint16 if len(shape.mean) < 65536 else np.uint32),
-        "shape_modes": shape.modes.astype(np.float16),
-        "shape_shares": shape.shares.astype(np.float32),
-        "smooth": np.array(shape.smooth, dtype=np.float32).reshape(-1, 2),
-        "clear": shape.clear,
-        "people": np.array(shape.people),
+        **shape,
         "spacing": np.array(model.grid.spacing),
         "centre": np.array(model.grid.centre),
         # Half precision holds no number as small as these in 1/mm; in 1/m it does.
@@ -159,23 +156,12 @@ def _unpacked(bone: Bone, content: NpzFile) -> IntensityModel:
     part = {
         name.partition(".")[2]: content[name] for name in content if name.startswith(f"{bone.key}.")
     }
-    mean = part["points"].astype(float)
-    modes = part["shape_modes"].astype(float)
+    named = {name: part[other] for name, other in _SHAPE_NAMES.items()}
+    shape = ShapeModel.unpacked(bone, {"licence": content["licence"], **part, **named})
     density = part["density"].astype(np.float32) / 1000.0
     density_modes = part["density_modes"].astype(np.float32) / 1000.0
-    if modes.shape[1:] != mean.shape or density_modes.shape[1:] != density.shape:
+    if density_modes.shape[1:] != density.shape:
         raise ValueError("arrays that do not fit together")
-    shape = ShapeModel(
-        bone=bone,
-        mean=mean,
-        faces=part["faces"].astype(np.int64),
-        modes=modes,
-        shares=part["shape_shares"].astype(float),
-        smooth=tuple((float(length), float(amount)) for length, amount in part["smooth"]),
-        clear=part["clear"].astype(bool),
-        people=tuple(str(name) for name in part["people"]),
-        licence=str(content["licence"]),
-    )
     x, y, z = (float(value) for value in part["centre"])
     size = density.shape
     grid = VolumeGrid((size[0], size[1], size[2]), float(part["spacing"]), (x, y, z))
@@ -280,10 +266,7 @@ def _learnt(
 ) -> IntensityModel:
     stack = np.stack(volumes)
     mean = stack.mean(axis=0)
-    flat = ((stack - mean) / np.sqrt(len(stack) - 1)).reshape(len(stack), -1)
-    _, values, vectors = np.linalg.svd(flat, full_matrices=False)
-    kept = (values[:modes, None] * vectors[:modes]).reshape(modes, *mean.shape)
+    kept, shares = principal_modes((stack - mean) / np.sqrt(len(stack) - 1), modes)
     # More of a mode is more bone.
     kept *= np.where(kept.sum(axis=(1, 2, 3)) < 0, -1.0, 1.0)[:, None, None, None]
-    shares = values[:modes] ** 2 / max(float((values**2).sum()), 1e-30)
     return IntensityModel(shape, grid, mean, kept.astype(np.float32), shares)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.joint import vertex_normals
+from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps, vertex_normals
 from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
@@ -32,6 +32,26 @@ _HEIGHT = (0.5, 1.5)
 
 _RADIUS = (3.0, 6.0)
 """mm from the top of a spur to where it has fallen to 60 %."""
+
+NARROWING = 0.4
+"""mm by which a joint is narrower for each grade of arthritis."""
+
+
+def arthritic(knee: Knee, grade: int, rng: np.random.Generator) -> Knee:
+    """The right knee with osteophytes, its joint narrower by :data:`NARROWING` a grade.
+
+    Args:
+        knee: complete and aligned.
+        grade: 0 (none, the knee as it is) to :data:`HIGHEST_GRADE`.
+        rng: source of randomness.
+
+    Raises:
+        XRayTo3DError: a grade outside that range.
+    """
+    grown = with_osteophytes(knee, grade, rng)
+    if not grade:
+        return grown
+    return bend(grown, JointPose(gap_change=-NARROWING * grade), joint_gaps(knee))
 
 
 def with_osteophytes(knee: Knee, grade: int, rng: np.random.Generator) -> Knee:

@@ -9,10 +9,11 @@ but one (Lüthi, Gerig, Jud and Vetter, IEEE TPAMI 40(8), 2018).
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -210,19 +211,22 @@ class ShapeModel:
 
     def save(self, path: str | Path) -> None:
         """Write a compressed ``.npz`` without pickled objects; modes in half precision."""
-        np.savez_compressed(
-            path,
-            format=np.array(_FORMAT),
-            bone=np.array(self.bone.key),
-            mean=self.mean.astype(_MEAN_TYPE),
-            faces=self.faces.astype(np.uint16 if len(self.mean) < 65536 else np.uint32),
-            modes=self.modes.astype(_MODE_TYPE),
-            shares=self.shares.astype(np.float32),
-            smooth=np.array(self.smooth, dtype=np.float32).reshape(-1, 2),
-            clear=self.clear,
-            people=np.array(self.people),
-            licence=np.array(self.licence),
-        )
+        arrays: dict[str, Any] = {"format": np.array(_FORMAT), "bone": np.array(self.bone.key)}
+        arrays.update(self.packed())
+        np.savez_compressed(path, **arrays)
+
+    def packed(self) -> dict[str, np.ndarray]:
+        """All but the bone as small arrays, for a file; modes in half precision."""
+        return {
+            "mean": self.mean.astype(_MEAN_TYPE),
+            "faces": self.faces.astype(np.uint16 if len(self.mean) < 65536 else np.uint32),
+            "modes": self.modes.astype(_MODE_TYPE),
+            "shares": self.shares.astype(np.float32),
+            "smooth": np.array(self.smooth, dtype=np.float32).reshape(-1, 2),
+            "clear": self.clear,
+            "people": np.array(self.people),
+            "licence": np.array(self.licence),
+        }
 
     @classmethod
     def load(cls, path: str | Path) -> ShapeModel:
@@ -238,7 +242,7 @@ class ShapeModel:
             with np.load(path, allow_pickle=False) as content:
                 if not isinstance(content, NpzFile) or str(content["format"]) != _FORMAT:
                     raise ValueError("another format")
-                model = cls._from(content)
+                model = cls.unpacked(Bone[str(content["bone"]).upper()], content)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise InputFileError(
                 path, "is not a shape model of this program; make one with xrayto3d population."
@@ -246,7 +250,12 @@ class ShapeModel:
         return model
 
     @classmethod
-    def _from(cls, content: NpzFile) -> ShapeModel:
+    def unpacked(cls, bone: Bone, content: Mapping[str, np.ndarray]) -> ShapeModel:
+        """What :meth:`packed` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
         mean, faces = content["mean"].astype(float), content["faces"].astype(np.int64)
         modes = content["modes"].astype(float)
         clear, smooth = content["clear"].astype(bool), content["smooth"].astype(float)
@@ -255,7 +264,7 @@ class ShapeModel:
         if faces.max() >= len(mean) or not np.isfinite(mean).all():
             raise ValueError("a mesh that is none")
         return cls(
-            bone=Bone[str(content["bone"]).upper()],
+            bone=bone,
             mean=mean,
             faces=faces,
             modes=modes,
@@ -265,6 +274,24 @@ class ShapeModel:
             people=tuple(str(name) for name in content["people"]),
             licence=str(content["licence"]),
         )
+
+
+def principal_modes(
+    deviations: np.ndarray, most: int, least_share: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Modes ``(K, …)`` of one standard deviation, by falling variance, and their shares ``(K,)``.
+
+    Args:
+        deviations: ``(N, …)`` from the mean, scaled so that their squares add up to the variance.
+        most: modes that are kept.
+        least_share: of the variance below which a mode is noise.
+    """
+    flat = deviations.reshape(len(deviations), -1)
+    _, values, vectors = np.linalg.svd(flat, full_matrices=False)
+    total = float((values**2).sum())
+    kept = min(most, int((values**2 > least_share * total).sum()))
+    modes = (values[:kept, None] * vectors[:kept]).reshape(kept, *deviations.shape[1:])
+    return modes, values[:kept] ** 2 / max(total, 1e-30)
 
 
 def learn(
@@ -327,14 +354,11 @@ def _principal(
     deviations = (moved - mean) @ back[:3, :3].T
     count = len(set(people))
     scaled = deviations * np.sqrt(weights * count / (count - 1))[:, None, None]
-    _, values, vectors = np.linalg.svd(scaled.reshape(len(points), -1), full_matrices=False)
-    total = float((values**2).sum())
-    kept = min(_MOST_MODES, int((values**2 > _LEAST_SHARE * total).sum()))
-    modes = (values[:kept, None] * vectors[:kept]).reshape(kept, *mean.shape)
+    modes, shares = principal_modes(scaled, _MOST_MODES, _LEAST_SHARE)
     mean = transform_points(back, mean)
     growth = np.einsum("kij,ij->k", modes, mean - mean.mean(axis=0))
     modes *= np.where(growth < 0, -1.0, 1.0)[:, None, None]
-    return mean, modes, values[:kept] ** 2 / max(total, 1e-12)
+    return mean, modes, shares
 
 
 def _person_weights(people: Sequence[str]) -> np.ndarray:

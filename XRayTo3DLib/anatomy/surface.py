@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import vtk
-from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkObject, vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkFiltersCore import vtkTriangleFilter
+from vtkmodules.vtkIOGeometry import vtkOBJReader, vtkOBJWriter, vtkSTLReader, vtkSTLWriter
+from vtkmodules.vtkIOPLY import vtkPLYReader, vtkPLYWriter
 
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 
-_READERS = {".ply": vtk.vtkPLYReader, ".stl": vtk.vtkSTLReader, ".obj": vtk.vtkOBJReader}
+_READERS: dict[str, type[Any]] = {".ply": vtkPLYReader, ".stl": vtkSTLReader, ".obj": vtkOBJReader}
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,9 @@ class Surface:
     faces: np.ndarray
 
     @classmethod
-    def from_vtk(cls, polydata: vtk.vtkPolyData) -> Surface:
+    def from_vtk(cls, polydata: vtkPolyData) -> Surface:
         """Copy of the triangles of ``polydata`` (other cells are cut into triangles)."""
-        triangulate = vtk.vtkTriangleFilter()
+        triangulate = vtkTriangleFilter()
         triangulate.SetInputData(polydata)
         triangulate.PassVertsOff()
         triangulate.PassLinesOff()
@@ -43,14 +48,14 @@ class Surface:
         points = vtk_to_numpy(triangles.GetPoints().GetData())
         return cls(points.astype(float), faces.astype(np.int64))
 
-    def to_vtk(self) -> vtk.vtkPolyData:
+    def to_vtk(self) -> vtkPolyData:
         """The surface as ``vtkPolyData`` that owns its memory."""
-        points = vtk.vtkPoints()
+        points = vtkPoints()
         points.SetData(numpy_to_vtk(np.ascontiguousarray(self.vertices, dtype=np.float32), deep=1))
-        cells = vtk.vtkCellArray()
+        cells = vtkCellArray()
         flat = np.ascontiguousarray(self.faces, dtype=np.int64).ravel()
         cells.SetData(3, numpy_to_vtkIdTypeArray(flat, deep=1))
-        polydata = vtk.vtkPolyData()
+        polydata = vtkPolyData()
         polydata.SetPoints(points)
         polydata.SetPolys(cells)
         return polydata
@@ -109,15 +114,15 @@ def write_surface(surface: Surface, path: str | Path, frame: str = "LPS") -> Non
     header = f"SPACE={frame};UNIT=mm"
     suffix = Path(path).suffix.lower()
     if suffix == ".stl":
-        writer = vtk.vtkSTLWriter()
+        writer = vtkSTLWriter()
         writer.SetFileTypeToBinary()
         writer.SetHeader(header)
     elif suffix == ".ply":
-        writer = vtk.vtkPLYWriter()
+        writer = vtkPLYWriter()
         writer.SetFileTypeToBinary()
         writer.AddComment(header)
     elif suffix == ".obj":
-        writer = vtk.vtkOBJWriter()
+        writer = vtkOBJWriter()
     else:
         raise InputFileError(path, "cannot be written; use .stl, .ply or .obj.")
     writer.SetFileName(str(path))
@@ -131,9 +136,9 @@ def write_surface(surface: Surface, path: str | Path, frame: str = "LPS") -> Non
 @contextmanager
 def _quiet_vtk() -> Iterator[None]:
     """VTK prints what is wrong with a file; the sentence that is raised says it instead."""
-    shown = vtk.vtkObject.GetGlobalWarningDisplay()
-    vtk.vtkObject.GlobalWarningDisplayOff()
+    shown = vtkObject.GetGlobalWarningDisplay()
+    vtkObject.GlobalWarningDisplayOff()
     try:
         yield
     finally:
-        vtk.vtkObject.SetGlobalWarningDisplay(shown)
+        vtkObject.SetGlobalWarningDisplay(shown)

@@ -1,4 +1,4 @@
-"""``xrayto3d benchmark``: networks beside each other, and what faults of the films cost."""
+"""``xrayto3d benchmark``: rivals beside each other, and what faults of the films cost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-SHIPPED_NAME = "shipped"
+from XRayTo3DLib.commands.rivals import (
+    NetworkWords,
+    RefineToo,
+    RegistrationModel,
+    RegistrationStarts,
+    chosen_contestants,
+)
 
 
 class ConditionsOption(str, Enum):
@@ -16,6 +22,7 @@ class ConditionsOption(str, Enum):
 
     GEOMETRY = "geometry"
     PICTURE = "picture"
+    ANATOMY = "anatomy"
     ALL = "all"
 
 
@@ -27,14 +34,14 @@ def benchmark(
         list[str], typer.Option(help="Who is measured: a person held out; may be repeated.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables.")],
-    network: Annotated[
+    network: NetworkWords = None,
+    refine: RefineToo = True,
+    registration: RegistrationModel = None,
+    start: RegistrationStarts = None,
+    film: Annotated[
         list[str] | None,
-        typer.Option(help="name=weights.safetensors, or 'shipped'; repeatable (default: shipped)."),
+        typer.Option(help="Simulator of the films: own or gvxr; repeatable (default: own)."),
     ] = None,
-    refine: Annotated[
-        bool, typer.Option(help="Measure each network that can be refined with refinement too.")
-    ] = True,
-    film: Annotated[str, typer.Option(help="Simulator of the films: own or gvxr.")] = "own",
     condition: Annotated[
         list[str] | None,
         typer.Option(help="A condition by its name, such as 'turned 5°'; repeatable."),
@@ -52,10 +59,11 @@ def benchmark(
         bool, typer.Option("--restart", help="Measure all anew and replace scores.csv.")
     ] = False,
 ) -> None:
-    """Measure accuracy, robustness and cost of networks on the same films of people held out.
+    """Measure accuracy, robustness and cost of rivals on the same films of people held out.
 
-    Ideal films are always among them. Writes scores.csv as it goes, then accuracy.md, robustness.md
-    and cost.md; the same command again goes on where a stopped run was.
+    Networks, and a shape and intensity model that is registered. Ideal films are always among the
+    conditions. Writes scores.csv as it goes, then accuracy.md, robustness.md and cost.md; the same
+    command again goes on where a stopped run was.
     """
     from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
     from XRayTo3DLib.commands.counting import counted
@@ -68,35 +76,42 @@ def benchmark(
         robustness_table,
     )
     from XRayTo3DLib.evaluation.conditions import Group, conditions_named
-    from XRayTo3DLib.evaluation.contestants import contestants_from
+    from XRayTo3DLib.evaluation.contestants import NetworkContestant
     from XRayTo3DLib.evaluation.cost import measure_cost
     from XRayTo3DLib.evaluation.filming import Simulator
     from XRayTo3DLib.evaluation.score_book import ScoreBook
 
-    if film not in {simulator.value for simulator in Simulator}:
-        raise XRayTo3DError(f"--film is own or gvxr, not {film!r}.")
+    names = film or [Simulator.OWN.value]
+    if unknown := set(names) - {simulator.value for simulator in Simulator}:
+        raise XRayTo3DError(f"--film is own or gvxr, not {', '.join(sorted(unknown))}.")
     group = None if conditions is ConditionsOption.ALL else Group(conditions.value)
     chosen = conditions_named(condition, group)
-    contestants = contestants_from(network or [SHIPPED_NAME], person, refine)
+    contestants = chosen_contestants(network, refine, registration, start, person)
     _, knees = split_by_person(load_knees(bones), person)
     scores = output / "scores.csv"
     if restart:
         scores.unlink(missing_ok=True)
     book = ScoreBook(scores)
-    settings = BenchmarkSettings(contestants, Simulator(film), chosen, placements, seed)
-    with counted() as advance:
-        rows = measure(knees, settings, book, advance)
+    rows = []
+    for name in dict.fromkeys(names):
+        settings = BenchmarkSettings(contestants, Simulator(name), chosen, placements, seed)
+        with counted() as advance:
+            rows += measure(knees, settings, book, advance)
 
     def write(name: str, table: str) -> None:
         (output / f"{name}.md").write_text(table, encoding="utf-8")
         typer.echo(table)
 
     write("accuracy", accuracy_table(rows))
-    write("robustness", robustness_table(rows))
+    if len(chosen) > 1:
+        tables = [
+            f"Films: {name}\n\n"
+            + robustness_table([row for row in rows if row.scores.film == name])
+            for name in dict.fromkeys(names)
+        ]
+        write("robustness", "\n".join(tables))
     if cost:
-        networks = [entry for entry in contestants if not entry.refine]
-        write(
-            "cost",
-            cost_table({entry.name: measure_cost(entry.weights, threads) for entry in networks}),
-        )
+        networks = [one for one in contestants if isinstance(one, NetworkContestant)]
+        costs = {one.name: measure_cost(one.weights, threads) for one in networks if not one.refine}
+        write("cost", cost_table(costs))
     typer.echo(f"Tables in {output}")

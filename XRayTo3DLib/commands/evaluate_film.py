@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from XRayTo3DLib.commands.rivals import (
+    NetworkWords,
+    RefineToo,
+    RegistrationModel,
+    RegistrationStarts,
+    chosen_contestants,
+)
+
 if TYPE_CHECKING:
     from XRayTo3DLib.evaluation.film_index import DrawnKnee
 
-SHIPPED_NAME = "shipped"
 SCORES_NAME, TABLE_NAME = "film_scores.csv", "films.md"
 
 
@@ -20,7 +27,8 @@ def evaluate_film(
         Path | None,
         typer.Option(
             help="Index of films with bones drawn on them, CSV or JSON: ap, lateral, ap_masks, "
-            "lateral_masks, and optionally name, person, side, spacing, sid, sod."
+            "lateral_masks, and optionally name, person, side, spacing, sid, sod, ap_centre, "
+            "lateral_centre."
         ),
     ] = None,
     bones: Annotated[
@@ -37,13 +45,10 @@ def evaluate_film(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the tables.")
     ] = None,
-    network: Annotated[
-        list[str] | None,
-        typer.Option(help="name=weights.safetensors, or 'shipped'; repeatable (default: shipped)."),
-    ] = None,
-    refine: Annotated[
-        bool, typer.Option(help="Measure each network that can be refined with refinement too.")
-    ] = True,
+    network: NetworkWords = None,
+    refine: RefineToo = True,
+    registration: RegistrationModel = None,
+    start: RegistrationStarts = None,
     placements: Annotated[
         int, typer.Option(min=1, help="With --bones: how often each knee is placed and filmed.")
     ] = 1,
@@ -56,8 +61,8 @@ def evaluate_film(
             help="Write sample films with masks and their index to this new folder, and stop."
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the tables of an earlier run.")
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Measure all anew and replace film_scores.csv.")
     ] = False,
 ) -> None:
     """Measure reconstructions on films where no true shape is known, by bones drawn on them.
@@ -65,12 +70,13 @@ def evaluate_film(
     The reconstructed bones are projected on each film: Dice of the silhouettes, and mean symmetric
     distance of their outlines in mm at the isocentre. Masks are one a bone (a folder with femur.png
     and so on) or a label image (0 background, 1 femur, 2 tibia, 3 patella, 4 fibula, 255 not
-    judged). Writes film_scores.csv and films.md.
+    judged). Writes film_scores.csv as it goes, then films.md; the same command again goes on where
+    a stopped run was.
     """
     from XRayTo3DLib.commands.counting import counted
     from XRayTo3DLib.errors import XRayTo3DError
-    from XRayTo3DLib.evaluation.contestants import contestants_from
-    from XRayTo3DLib.evaluation.film_evaluation import evaluate_films, film_csv, film_table
+    from XRayTo3DLib.evaluation.film_book import FilmBook
+    from XRayTo3DLib.evaluation.film_evaluation import evaluate_films, film_table
     from XRayTo3DLib.evaluation.film_example import write_example
 
     if example is not None:
@@ -78,12 +84,6 @@ def evaluate_film(
         return
     if output is None:
         raise XRayTo3DError("Say where the tables go, with --output.")
-    for name in (SCORES_NAME, TABLE_NAME):
-        if (output / name).exists() and not overwrite:
-            raise XRayTo3DError(
-                f"{output / name} exists; use --overwrite to replace it or another folder for "
-                "--output."
-            )
     if (films is None) == (bones is None):
         raise XRayTo3DError("Give either --films with an index, or --bones with --person.")
     if films is not None:
@@ -91,7 +91,13 @@ def evaluate_film(
     else:
         assert bones is not None  # one of the two is given
         knees, people, count = _simulated(bones, person, placements, seed)
-    contestants = contestants_from(network or [SHIPPED_NAME], people, refine)
+    contestants = chosen_contestants(
+        network, refine, registration, start, people, truth=films is None
+    )
+    kept = output / SCORES_NAME
+    if restart:
+        kept.unlink(missing_ok=True)
+    book = FilmBook(kept)
     done = 0
     with counted() as advance:
 
@@ -100,9 +106,8 @@ def evaluate_film(
             done += 1
             advance(done, count * len(contestants), what)
 
-        scores = evaluate_films(knees, contestants, tell)
+        scores = evaluate_films(knees, contestants, book, tell)
     output.mkdir(parents=True, exist_ok=True)
-    (output / SCORES_NAME).write_text(film_csv(scores), encoding="utf-8", newline="")
     table = film_table(scores)
     (output / TABLE_NAME).write_text(table, encoding="utf-8")
     typer.echo(table)

@@ -12,16 +12,18 @@ import numpy as np
 
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
 from XRayTo3DLib.anatomy.knee import Knee
+from XRayTo3DLib.anatomy.osteophytes import arthritic
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.alignment import aligned
 from XRayTo3DLib.evaluation.conditions import CONDITIONS, IDEAL, Condition
-from XRayTo3DLib.evaluation.contestants import Contestant, KneeFound
+from XRayTo3DLib.evaluation.contestants import Contestant, KneeFound, Known
 from XRayTo3DLib.evaluation.filming import Simulator, film_knee, filming_geometry
 from XRayTo3DLib.evaluation.positioning import Positioning
+from XRayTo3DLib.evaluation.registration_starts import TrueKnee
 from XRayTo3DLib.evaluation.score_book import BenchmarkRow, ScoreBook
 from XRayTo3DLib.evaluation.tables import score_knee
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry
-from XRayTo3DLib.imaging.radiograph import Radiograph
+from XRayTo3DLib.imaging.radiograph import Radiograph, Side
 
 Films = tuple[Radiograph, Radiograph]
 """Frontal, lateral."""
@@ -107,17 +109,34 @@ class Sitting:
     def __init__(self, knee: Knee, placement: int, seed: int, simulator: Simulator) -> None:
         self.name = f"{knee.name.replace('/', '_')}_{placement}"
         self.knee, self.seed, self.simulator = knee, seed, simulator
-        self._taken: dict[Positioning, Films] = {}
+        self._right = knee if knee.side is Side.RIGHT else knee.mirrored()
+        self._filmed: dict[tuple[int, Positioning], Films] = {}
+        self._knees: dict[int, tuple[Knee, Knee]] = {}
 
-    @cached_property
-    def placed(self) -> Knee:
-        """The knee as it lies; a left one as a right one, which the generator makes of all."""
-        return KneeGenerator([self.knee], KneeVariation.placing_only())(self.seed)
+    def truth(self, condition: Condition) -> Knee:
+        """The knee as it lies on the frontal film, its bones as the condition has them.
+
+        A left knee is measured as a right one: mirroring is exact.
+        """
+        return self._lying(condition.arthritis)[1]
+
+    def known(self, condition: Condition) -> Known:
+        """What a person who starts by hand would see."""
+        return Known(true=TrueKnee.between(*self._lying(condition.arthritis), self.seed))
+
+    def _lying(self, grade: int) -> tuple[Knee, Knee]:
+        """The aligned right knee with arthritis of a grade, and as it was placed."""
+        if grade not in self._knees:
+            ill = arthritic(self._right, grade, np.random.default_rng([self.seed, 31, grade]))
+            named = replace(ill, name=f"{self.name}, arthritis {grade}" if grade else ill.name)
+            placed = KneeGenerator([named], KneeVariation.placing_only())(self.seed)
+            self._knees[grade] = (named, placed)
+        return self._knees[grade]
 
     @cached_property
     def stated(self) -> BiplanarGeometry:
         """What the headers of all films say."""
-        return filming_geometry(np.random.default_rng([self.seed, 17]), self.placed.side)
+        return filming_geometry(np.random.default_rng([self.seed, 17]))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -130,19 +149,20 @@ class Sitting:
     def films(self, condition: Condition) -> Films:
         """Taken under a condition; the clean picture is taken once for all faults of pictures."""
         rng = np.random.default_rng([self.seed, 19])
-        frontal, lateral = self._clean(condition.positioning)
+        frontal, lateral = self._clean(condition.arthritis, condition.positioning)
         return condition.degraded(frontal, rng), condition.degraded(lateral, rng)
 
-    def _clean(self, positioning: Positioning) -> Films:
-        if positioning not in self._taken:
-            films = self._filmed(positioning.on_lateral(self.placed), positioning)
+    def _clean(self, grade: int, positioning: Positioning) -> Films:
+        key = (grade, positioning)
+        if key not in self._filmed:
+            films = self._take(positioning.on_lateral(self._lying(grade)[1]), positioning)
             if positioning.flexion:
-                straight, _ = self._clean(replace(positioning, flexion=0.0))
+                straight, _ = self._clean(grade, replace(positioning, flexion=0.0))
                 films = (straight, films[1])
-            self._taken[positioning] = films
-        return self._taken[positioning]
+            self._filmed[key] = films
+        return self._filmed[key]
 
-    def _filmed(self, knee: Knee, positioning: Positioning) -> Films:
+    def _take(self, knee: Knee, positioning: Positioning) -> Films:
         true = positioning.true_geometry(self.stated)
         return film_knee(knee, true, self.simulator, self.seed, stated=self.stated)
 
@@ -154,7 +174,11 @@ def _measured(
     runs = {way: _run(sitting, condition, contestant, way) for way in ways}
     missing = [way for way in ways if not book.rows(runs[way])]
     if missing:
-        found = contestant(*sitting.films(condition), find_joint=condition.find_joint)
+        found = contestant(
+            *sitting.films(condition),
+            find_joint=condition.find_joint,
+            known=sitting.known(condition),
+        )
         for way in missing:
             book.add(_scored(found, sitting, condition, contestant, way, runs[way]))
     return [
@@ -178,7 +202,7 @@ def _scored(
     align: bool,
     run: str,
 ) -> list[BenchmarkRow]:
-    truth = sitting.placed.surfaces
+    truth = sitting.truth(condition).surfaces
     surfaces = dict(found.surfaces)
     if align and surfaces:
         surfaces, _ = aligned(surfaces, truth)

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from XRayTo3DLib.evaluation.conditions import IDEAL
 from XRayTo3DLib.evaluation.cost import Cost
+from XRayTo3DLib.evaluation.registration_starts import STARTS_NOTE
 from XRayTo3DLib.evaluation.score_book import BenchmarkRow
-from XRayTo3DLib.evaluation.tables import KneeScores, Spread, markdown
+from XRayTo3DLib.evaluation.tables import FAILED_MM, KneeScores, Spread, has_failed, markdown
+
+ACCURACY_NOTE = (
+    "Mean ± SD over knees, each placed and filmed as often as *Knees* counts. *Missed*: bones not "
+    f"found. *Failed*: knees whose bones are {FAILED_MM:g} mm off on average (ASSD), or of which "
+    f"one was missed: a registration that never converged. {STARTS_NOTE}\n"
+)
 
 ROBUSTNESS_NOTE = (
     "Mean ± SD between knees of each knee's mean over its bones. *Lost* is the difference from the "
@@ -26,23 +35,30 @@ class _Mean:
 
 
 def accuracy_table(rows: Sequence[BenchmarkRow]) -> str:
-    """Ideal films: Dice and ASSD of each bone, a line for each contestant, Markdown."""
+    """Ideal films: Dice and ASSD of each bone, a line for each contestant and film, Markdown."""
     bones = list(dict.fromkeys(row.scores.bone for row in rows))
-    head = ["Contestant", *(f"{bone.title} Dice, ASSD mm" for bone in bones), "Mean Dice, ASSD mm"]
-    lines = [head]
+    head = ["Contestant", "Film", "Knees", *(f"{bone.title} Dice, ASSD mm" for bone in bones)]
+    lines = [[*head, "Mean Dice, ASSD mm", "Missed", "Failed"]]
     for name in dict.fromkeys(row.contestant for row in rows):
         ideal = _scores(rows, name, IDEAL.name, aligned=False)
-        if not ideal:
-            continue
-        cells = [_cell([s for s in ideal if s.bone is bone]) for bone in bones]
-        lines.append([name, *cells, _cell(list(_per_knee(ideal).values()))])
-    return markdown(lines)
+        for film in dict.fromkeys(score.film for score in ideal):
+            knees = _by_knee(score for score in ideal if score.film == film)
+            scores = [score for knee in knees.values() for score in knee]
+            cells = [_cell([s for s in scores if s.bone is bone]) for bone in bones]
+            missed = sum(not np.isfinite(score.assd) for score in scores)
+            failed = sum(map(has_failed, knees.values()))
+            mean = _cell(list(_per_knee(scores).values()))
+            lines.append([name, film, str(len(knees)), *cells, mean, str(missed), str(failed)])
+    return markdown(lines, words=2) + "\n" + ACCURACY_NOTE
 
 
 def robustness_table(rows: Sequence[BenchmarkRow]) -> str:
     """A line for each condition: Dice, Dice lost and ASSD of each contestant, Markdown.
 
     What is lost is the mean ± SD of the differences from the ideal films, knee by knee.
+
+    Args:
+        rows: of one simulator's films.
     """
     names = list(dict.fromkeys(row.contestant for row in rows))
     head = ["Condition"]
@@ -95,14 +111,18 @@ def _scores(
     ]
 
 
-def _per_knee(scores: Iterable[KneeScores]) -> dict[str, _Mean]:
-    """Means over the bones of each knee."""
+def _by_knee(scores: Iterable[KneeScores]) -> dict[str, list[KneeScores]]:
     by_knee: dict[str, list[KneeScores]] = {}
     for score in scores:
         by_knee.setdefault(score.knee, []).append(score)
+    return by_knee
+
+
+def _per_knee(scores: Iterable[KneeScores]) -> dict[str, _Mean]:
+    """Means over the bones of each knee."""
     return {
         knee: _Mean(Spread.of(s.dice for s in bones).mean, Spread.of(s.assd for s in bones).mean)
-        for knee, bones in by_knee.items()
+        for knee, bones in _by_knee(scores).items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The faults that the benchmark measures, one at a time: of the geometry and of the picture."""
+"""What the benchmark measures, one at a time: faults of geometry and picture, and ill knees."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ from XRayTo3DLib.imaging.film_settings import FilmSettings
 
 
 class Group(str, Enum):
-    """What a fault is a fault of."""
+    """What is otherwise than usual."""
 
     GEOMETRY = "geometry"
     """Where tube, detector and knee are."""
     PICTURE = "picture"
     """The picture."""
+    ANATOMY = "anatomy"
+    """The knee itself."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Films with one fault of which their headers say nothing.
+    """Films with one fault of which their headers say nothing, or of a knee that is ill.
 
     Attributes:
         name: for tables, with the fault's size.
         positioning: of tube, detector and knee.
+        arthritis: grade of Kellgren and Lawrence: the knee has osteophytes and a narrow joint, and
+            those bones are what is to be reconstructed.
         degraded: the finished picture made worse; both films alike.
         astray: whether films and headers disagree on where the knee is. Then only its shape and
             inner arrangement can be right, and it is compared after one rigid motion.
@@ -39,6 +43,7 @@ class Condition:
 
     name: str
     positioning: Positioning = AS_STATED
+    arthritis: int = 0
     degraded: Degradation = picture.unchanged
     astray: bool = False
     find_joint: bool = False
@@ -46,12 +51,14 @@ class Condition:
     @property
     def group(self) -> Group:
         """What the fault is one of."""
+        if self.arthritis:
+            return Group.ANATOMY
         return Group.PICTURE if self.positioning == AS_STATED else Group.GEOMETRY
 
 
 def _stood(name: str, positioning: Positioning) -> Condition:
     # A lateral film at another height is told from a stated geometry only by looking.
-    return Condition(name, positioning, astray=True, find_joint=positioning.height != 0)
+    return Condition(name, positioning=positioning, astray=True, find_joint=positioning.height != 0)
 
 
 IDEAL = Condition("ideal")
@@ -105,7 +112,11 @@ PICTURE_CONDITIONS = (
     ),
 )
 
-CONDITIONS = (IDEAL, *GEOMETRY_CONDITIONS, *PICTURE_CONDITIONS)
+ANATOMY_CONDITIONS = tuple(
+    Condition(f"arthritis grade {grade}", arthritis=grade) for grade in (2, 4)
+)
+
+CONDITIONS = (IDEAL, *GEOMETRY_CONDITIONS, *PICTURE_CONDITIONS, *ANATOMY_CONDITIONS)
 """What the benchmark measures."""
 
 

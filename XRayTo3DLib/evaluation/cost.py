@@ -12,7 +12,6 @@ _PROGRAM = """
 import json, sys, time
 started = time.perf_counter()
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct
 from XRayTo3DLib.reconstruction.seeing import RightKnee
@@ -27,6 +26,7 @@ runs = [reconstruct(*films, weights=weights, find_joint=False) for _ in range(re
 with open("/proc/self/status") as file:
     peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 knee = runs[0]
+from torch.utils.flop_counter import FlopCounterMode
 seen = RightKnee.of(knee.frontal, knee.lateral, knee.geometry, model.network.settings).inputs()
 with FlopCounterMode(display=False) as counter, torch.inference_mode():
     model.network(*seen)

@@ -6,10 +6,9 @@ on them. Distances are in mm at the isocentre: pixels of the film times its stat
 
 from __future__ import annotations
 
-import csv
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from io import StringIO
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,11 +18,13 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.evaluation.benchmark import Sitting
 from XRayTo3DLib.evaluation.conditions import IDEAL
 from XRayTo3DLib.evaluation.contestants import Contestant, KneeFound
+from XRayTo3DLib.evaluation.film_book import FilmBook, FilmRow, FilmScores
 from XRayTo3DLib.evaluation.film_index import DrawnKnee
 from XRayTo3DLib.evaluation.film_masks import DrawnBone
 from XRayTo3DLib.evaluation.film_metrics import contour_distance_2d, dice_2d
 from XRayTo3DLib.evaluation.filming import Simulator
-from XRayTo3DLib.evaluation.tables import Spread, markdown
+from XRayTo3DLib.evaluation.registration_starts import STARTS_NOTE
+from XRayTo3DLib.evaluation.tables import FAILED_MM, Spread, markdown
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Radiograph
@@ -34,32 +35,10 @@ _VIEWS = ("frontal", "lateral")
 FILM_NOTE = (
     "Mean ± SD over films. Dice of silhouettes; mean symmetric distance of their outlines in mm at "
     "the isocentre, of the bones that were found. Compared where the rays stay within the field of "
-    "view of the reconstruction; a bone that nobody drew on a film is left out there.\n"
+    "view of the reconstruction; a bone that nobody drew on a film is left out there. *Missed*: "
+    f"bones not found. *Failed*: films on which the outlines are {FAILED_MM:g} mm off on average, "
+    f"or a bone was missed: a registration that never converged. {STARTS_NOTE}\n"
 )
-
-
-@dataclass(frozen=True)
-class FilmScores:
-    """One bone on one film.
-
-    Attributes:
-        contestant: who reconstructed it.
-        knee: name of the pair of films.
-        person: whose knee it is.
-        view: frontal or lateral.
-        bone: which bone.
-        dice: 0 to 1, of the silhouettes.
-        distance: mm at the isocentre, mean symmetric distance of the outlines; infinite when the
-            bone was not found.
-    """
-
-    contestant: str
-    knee: str
-    person: str
-    view: str
-    bone: Bone
-    dice: float
-    distance: float
 
 
 def simulated_knees(
@@ -76,10 +55,17 @@ def simulated_knees(
     for knee in knees:
         for placement in range(placements):
             sitting = Sitting(knee, placement, seed * 1000 + placement, simulator)
-            truth = sitting.placed.surfaces
+            truth = sitting.truth(IDEAL).surfaces
             frontal, lateral = (_projected(truth, view) for view in sitting.stated.views)
             films = sitting.films(IDEAL)
-            yield DrawnKnee(sitting.name, knee.person, films, (frontal, lateral), find_joint=False)
+            yield DrawnKnee(
+                sitting.name,
+                knee.person,
+                films,
+                (frontal, lateral),
+                find_joint=False,
+                known=sitting.known(IDEAL),
+            )
 
 
 def _projected(surfaces: Mapping[Bone, Surface], view: ViewGeometry) -> dict[Bone, DrawnBone]:
@@ -92,6 +78,7 @@ def _projected(surfaces: Mapping[Bone, Surface], view: ViewGeometry) -> dict[Bon
 def evaluate_films(
     knees: Iterable[DrawnKnee],
     contestants: Sequence[Contestant],
+    book: FilmBook | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[FilmScores]:
     """Have every contestant reconstruct every knee, and compare on both films.
@@ -99,16 +86,33 @@ def evaluate_films(
     Args:
         knees: with masks on at least one film.
         contestants: who take part.
+        book: of scores; what it holds is not measured again, what is measured is put into it.
         progress: told after each reconstruction what was done.
     """
+    book = book or FilmBook()
     scores: list[FilmScores] = []
     for knee in knees:
         for contestant in contestants:
-            found = contestant(*knee.films, find_joint=knee.find_joint)
-            scores += score_films(found, knee, contestant.name)
+            scores += _measured(knee, contestant, book)
             if progress:
                 progress(f"{knee.name}, {contestant.name}")
     return scores
+
+
+def _measured(knee: DrawnKnee, contestant: Contestant, book: FilmBook) -> list[FilmScores]:
+    words = f"{knee.fingerprint} {contestant.fingerprint}"
+    run = hashlib.sha256(words.encode()).hexdigest()[:16]
+    if not book.rows(run):
+        found = contestant(*knee.films, find_joint=knee.find_joint, known=knee.known)
+        scores = score_films(found, knee, contestant.name)
+        if not scores:
+            return []
+        book.add([FilmRow(run, len(scores), one) for one in scores])
+    # Weights and films may have been measured under other names before.
+    return [
+        replace(row.scores, contestant=contestant.name, knee=knee.name, person=knee.person)
+        for row in book.rows(run)
+    ]
 
 
 def score_films(found: KneeFound, knee: DrawnKnee, contestant: str) -> list[FilmScores]:
@@ -174,7 +178,7 @@ def film_table(scores: Sequence[FilmScores]) -> str:
     """Dice and distance of each bone, a line for each contestant and view, Markdown."""
     bones = sorted({row.bone for row in scores})
     head = ["Contestant", "View", "Films"]
-    head += [f"{bone.title} Dice, mm" for bone in bones] + ["Mean Dice, mm", "Missed"]
+    head += [f"{bone.title} Dice, mm" for bone in bones] + ["Mean Dice, mm", "Missed", "Failed"]
     lines = [head]
     for name in dict.fromkeys(row.contestant for row in scores):
         of_one = [row for row in scores if row.contestant == name]
@@ -196,20 +200,9 @@ def _cells(rows: Sequence[FilmScores], bones: Sequence[Bone]) -> list[str]:
     dice = [Spread.of(row.dice for row in film).mean for film in films.values()]
     distance = [Spread.of(row.distance for row in film).mean for film in films.values()]
     missed = sum(not np.isfinite(row.distance) for row in rows)
-    return [*cells, _cell(dice, distance), str(missed)]
+    failed = sum(not np.mean([row.distance for row in film]) < FAILED_MM for film in films.values())
+    return [*cells, _cell(dice, distance), str(missed), str(failed)]
 
 
 def _cell(dice: Sequence[float], distance: Sequence[float]) -> str:
     return f"{Spread.of(dice).text(3)}, {Spread.of(distance).text(2)}"
-
-
-def film_csv(scores: Iterable[FilmScores]) -> str:
-    """The rows as CSV (RFC 4180) with a heading; ``inf`` where a bone was not found."""
-    text = StringIO(newline="")
-    writer = csv.writer(text)
-    names = [field.name for field in fields(FilmScores)]
-    writer.writerow(names)
-    for row in scores:
-        values = {name: getattr(row, name) for name in names} | {"bone": row.bone.key}
-        writer.writerow(values.values())
-    return text.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +11,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.errors import InputFileError
+from XRayTo3DLib.evaluation.contestants import NOTHING, Known
 from XRayTo3DLib.evaluation.film_masks import DrawnBone, MaskFiles, mask_files_in, read_masks
+from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.film_options import FilmOptions, read_films
 from XRayTo3DLib.imaging.radiograph import Radiograph, Side
 
@@ -26,7 +31,7 @@ COLUMNS = (
     *(f"{film}_masks" for film in _FILMS),
     "side",
     *_NUMBERS,
-    *(f"{film}_{fact}" for film in _FILMS for fact in (*_NUMBERS, *_FLAGS)),
+    *(f"{film}_{fact}" for film in _FILMS for fact in (*_NUMBERS, *_FLAGS, "centre")),
 )
 """What an index may say of a pair of films; it must say the films, and the masks of one of them."""
 
@@ -41,6 +46,7 @@ class DrawnKnee:
         films: frontal and lateral, upright.
         drawn: what was drawn on each.
         find_joint: whether the joint has to be looked for, as nobody says where it is.
+        known: what else is known of the knee.
     """
 
     name: str
@@ -48,6 +54,22 @@ class DrawnKnee:
     films: tuple[Radiograph, Radiograph]
     drawn: tuple[dict[Bone, DrawnBone], dict[Bone, DrawnBone]]
     find_joint: bool
+    known: Known = NOTHING
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all on which a reconstruction and its scores depend."""
+        digest = hashlib.sha256()
+        for film, bones in zip(self.films, self.drawn, strict=True):
+            facts = (film.side.value.value, film.spacing.value, film.sid.value, film.sod.value)
+            digest.update(repr((film.pixels.shape, *facts)).encode())
+            digest.update(np.ascontiguousarray(film.pixels).tobytes())
+            for bone, drawn in sorted(bones.items()):
+                digest.update(bone.key.encode() + np.packbits(drawn.mask).tobytes())
+                digest.update(np.packbits(drawn.judged).tobytes())
+        seed = self.known.true.seed if self.known.true else None
+        digest.update(repr((self.find_joint, self.known.centres, seed)).encode())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -63,6 +85,7 @@ class DrawnPair:
     spacing: float | None = None
     sid: float | None = None
     sod: float | None = None
+    centres: tuple[Pixel | None, Pixel | None] = (None, None)
 
     def read(self) -> DrawnKnee:
         """Read films and masks.
@@ -82,7 +105,8 @@ class DrawnPair:
             {} if files is None else read_masks(files, film)
             for files, film in zip(self.masks, films, strict=True)
         )
-        return DrawnKnee(self.name, self.person, films, (frontal, lateral), find_joint=True)
+        known = Known(self.centres)
+        return DrawnKnee(self.name, self.person, films, (frontal, lateral), True, known)
 
 
 def read_index(path: Path) -> list[DrawnPair]:
@@ -94,7 +118,8 @@ def read_index(path: Path) -> list[DrawnPair]:
             ``lateral_masks`` a label image or a folder with one mask a bone (in JSON also an object
             such as ``{"femur": "femur.png"}``); ``spacing``, ``sid`` and ``sod`` in mm, of both
             films or, with ``ap_`` or ``lateral_`` before them, of one; ``ap_flip`` and ``ap_dark``
-            yes or no.
+            yes or no; ``ap_centre`` and ``lateral_centre`` the middle of the joint on the upright
+            film, ``ROW COL`` in pixels.
 
     Raises:
         InputFileError: the index cannot be read, says something unknown, or names files that are
@@ -149,6 +174,7 @@ def _pair(entry: Mapping[str, Any], number: int, index: Path) -> DrawnPair:
         spacing=line.number("spacing"),
         sid=line.number("sid"),
         sod=line.number("sod"),
+        centres=(line.pixel("ap_centre"), line.pixel("lateral_centre")),
     )
 
 
@@ -193,6 +219,15 @@ class _Line:
             return float(self.said[key])
         except (TypeError, ValueError):
             raise self._wrong(key, "a number of mm") from None
+
+    def pixel(self, key: str) -> Pixel | None:
+        if key not in self.said:
+            return None
+        try:
+            row, column = (float(word) for word in str(self.said[key]).split())
+        except ValueError:
+            raise self._wrong(key, "ROW COL, as in 812 640") from None
+        return row, column
 
     def flag(self, key: str) -> bool | None:
         if key not in self.said:

@@ -8,59 +8,17 @@ from dataclasses import asdict, dataclass
 from io import StringIO
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.correspondence import similarity
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
-from XRayTo3DLib.anatomy.intensity_model import KneeModel
 from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.filming import Simulator, film_knee, filming_geometry
-from XRayTo3DLib.evaluation.tables import KneeScores, Spread, score_knee
+from XRayTo3DLib.evaluation.registration_starts import STARTS, TrueKnee, TruePoses
+from XRayTo3DLib.evaluation.tables import KneeScores, Spread, has_failed, score_knee
 from XRayTo3DLib.imaging.radiograph import Side
 from XRayTo3DLib.reconstruction.registration import Registrar
 from XRayTo3DLib.reconstruction.registration_pose import default_start
 from XRayTo3DLib.reconstruction.registration_result import GRID, register_films
-
-FAILED_MM = 10.0
-"""Mean ASSD of a knee's bones from which on a registration counts as failed."""
-
-
-@dataclass(frozen=True)
-class Starting:
-    """How the start of each bone differs from its true pose.
-
-    Attributes:
-        name: for tables.
-        shift: mm along each axis.
-        turn: degrees about each axis.
-        scale: share.
-        uniform: whether those are limits of uniform distributions; else standard deviations of
-            normal ones.
-    """
-
-    name: str
-    shift: float
-    turn: float
-    scale: float = 0.0
-    uniform: bool = False
-
-    def drawn(self, rng: np.random.Generator, middle: np.ndarray) -> np.ndarray:
-        """4×4 similarity about a point ``(3,)``."""
-
-        def draw(count: int) -> np.ndarray:
-            return rng.uniform(-1.0, 1.0, count) if self.uniform else rng.normal(0.0, 1.0, count)
-
-        turn = Rotation.from_rotvec(np.radians(self.turn * draw(3))).as_matrix()
-        matrix = np.eye(4)
-        matrix[:3, :3] = turn * (1.0 + self.scale * draw(1)[0])
-        matrix[:3, 3] = middle + self.shift * draw(3) - matrix[:3, :3] @ middle
-        return matrix
-
-
-BY_HAND = Starting("by hand", shift=2.0, turn=2.0)
-PERTURBED = Starting("perturbed", shift=10.0, turn=10.0, scale=0.05, uniform=True)
 
 
 @dataclass(frozen=True)
@@ -68,14 +26,14 @@ class StudySettings:
     """What is measured.
 
     Attributes:
-        starts: kinds of start; None is the mean knee at the isocentre, without any knowledge.
+        starts: names of kinds of start.
         simulators: whose films.
         placements: how often each knee is placed and filmed anew.
         draws: starts of each kind for each pair of films.
         seed: of placing, machine, films and starts.
     """
 
-    starts: tuple[Starting | None, ...] = (BY_HAND, PERTURBED, None)
+    starts: tuple[str, ...] = tuple(STARTS)
     simulators: tuple[Simulator, ...] = tuple(Simulator)
     placements: int = 2
     draws: int = 1
@@ -113,7 +71,7 @@ class Trial:
     @property
     def failed(self) -> bool:
         """Whether it ended far from the bones."""
-        return not self.assd < FAILED_MM
+        return has_failed(self.scores)
 
 
 def registration_study(
@@ -145,28 +103,20 @@ def registration_study(
         )
     per_knee = settings.placements * len(settings.simulators) * len(settings.starts)
     total, trials = len(complete) * per_knee * settings.draws, []
+    poses = TruePoses(registrar.model)
     for knee in complete:
-        true = true_poses(registrar.model, knee)
         for placement in range(settings.placements):
             for simulator in settings.simulators:
-                for trial in _trials(knee, true, registrar, settings, placement, simulator):
+                for trial in _trials(knee, poses, registrar, settings, placement, simulator):
                     trials.append(trial)
                     if progress:
                         progress(len(trials), total)
     return trials
 
 
-def true_poses(model: KneeModel, knee: Knee) -> dict[Bone, np.ndarray]:
-    """4×4 rigid motion that lays each bone's model on the bone of an aligned right knee."""
-    return {
-        bone: part.shape.fitted(knee.surfaces[bone], smooth=False).pose
-        for bone, part in model.bones.items()
-    }
-
-
 def _trials(
     knee: Knee,
-    true: dict[Bone, np.ndarray],
+    poses: TruePoses,
     registrar: Registrar,
     settings: StudySettings,
     placement: int,
@@ -176,16 +126,15 @@ def _trials(
     placed = KneeGenerator([knee], KneeVariation.placing_only())(seed)
     geometry = filming_geometry(np.random.default_rng([seed, 17]))
     films = film_knee(placed, geometry, simulator, seed)
-    motion = _motion(knee, placed)
-    for number, starting in enumerate(settings.starts):
+    true = TrueKnee.between(knee, placed, seed)
+    for name in settings.starts:
+        starting = STARTS[name]
         for draw in range(settings.draws):
-            rng = np.random.default_rng([seed, 29, number, draw])
-            start = default_start()
-            if starting is not None:
-                start = {
-                    bone: motion @ true[bone] @ starting.drawn(rng, registrar.middles[bone])
-                    for bone in Bone
-                }
+            start = (
+                default_start()
+                if starting is None
+                else starting.starts(registrar, poses(true), seed, draw)
+            )
             found = register_films(registrar, *films, geometry, start)
             scores = score_knee(
                 found.surfaces,
@@ -195,16 +144,7 @@ def _trials(
                 person=knee.person,
                 film=simulator.value,
             )
-            name = "mean knee" if starting is None else starting.name
             yield Trial(name, simulator.value, tuple(scores), found.seconds, found.converged)
-
-
-def _motion(knee: Knee, placed: Knee) -> np.ndarray:
-    """The rigid motion, 4×4, by which a knee was placed."""
-    before, after = (
-        np.concatenate([each.surfaces[bone].vertices for bone in Bone]) for each in (knee, placed)
-    )
-    return similarity(before, after, np.ones(len(before)), scaled=False)
 
 
 def study_table(trials: Sequence[Trial]) -> str:

@@ -1,16 +1,119 @@
-"""The scores of a benchmark, on disk as they come, so that a run that was stopped can go on."""
+"""The scores of a long measurement, on disk as they come: a run that was stopped can go on."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from io import StringIO
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.evaluation.tables import KneeScores
+
+
+class _Row(Protocol):
+    @property
+    def run(self) -> str:
+        """What was measured, exactly."""
+
+
+Row = TypeVar("Row", bound=_Row)
+
+
+class RunBook(ABC, Generic[Row]):
+    """Rows by run, and the CSV file (RFC 4180) to which each run is added when it is done.
+
+    Rows that a stopped program left half-written are dropped, and so are runs that lack rows. Rows
+    of other settings stay in the file.
+
+    Args:
+        path: of the CSV; None keeps the rows in memory alone.
+
+    Raises:
+        InputFileError: the file is something else.
+    """
+
+    headings: tuple[str, ...]
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._runs: dict[str, list[Row]] = {}
+        if path is not None and path.exists():
+            for row in self._read(path):
+                self._runs.setdefault(row.run, []).append(row)
+            self._runs = {run: rows for run, rows in self._runs.items() if self.is_whole(rows)}
+            self._write(path, [row for rows in self._runs.values() for row in rows])
+
+    @abstractmethod
+    def cells(self, row: Row) -> list[object]:
+        """A line of the file, in the order of the headings."""
+
+    @abstractmethod
+    def row(self, line: Mapping[str, str]) -> Row:
+        """What :meth:`cells` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: the line was not finished.
+        """
+
+    @abstractmethod
+    def is_whole(self, rows: Sequence[Row]) -> bool:
+        """Whether these are all rows of their run."""
+
+    def rows(self, run: str) -> list[Row]:
+        """Of a run; none if it has not been done."""
+        return self._runs.get(run, [])
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add the rows of one whole run, which are then on disk."""
+        self._runs[rows[0].run] = list(rows)
+        if self._path is None:
+            return
+        if not self._path.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(self._path, [])
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            file.write(self._csv_lines(rows))
+
+    def _write(self, path: Path, rows: Iterable[Row]) -> None:
+        unfinished = path.with_name(path.name + ".part")
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerow(self.headings)
+            file.write(self._csv_lines(rows))
+        unfinished.replace(path)
+
+    def _csv_lines(self, rows: Iterable[Row]) -> str:
+        text = StringIO(newline="")
+        csv.writer(text).writerows(self.cells(row) for row in rows)
+        return text.getvalue()
+
+    def _read(self, path: Path) -> list[Row]:
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                text = file.read()
+            # A last line without an end was not finished, however much of it looks like a number.
+            reader = csv.DictReader(StringIO(text[: text.rfind("\n") + 1], newline=""))
+            if tuple(reader.fieldnames or ()) != self.headings:
+                raise InputFileError(
+                    path,
+                    "is not a table of scores that can be gone on with; use --restart to replace "
+                    "it, or another folder for --output.",
+                )
+            return [row for line in reader if (row := self._finished(line)) is not None]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputFileError(
+                path, f"cannot be read ({error}); use another folder for --output."
+            ) from error
+
+    def _finished(self, line: Mapping[str, str]) -> Row | None:
+        try:
+            return self.row(line)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -33,90 +136,22 @@ class BenchmarkRow:
 
 
 _SCORE_NAMES = [field.name for field in fields(KneeScores)]
-_HEADINGS = ["run", "contestant", "condition", "aligned", *_SCORE_NAMES]
 _YES, _NO = "yes", "no"
 
 
-class ScoreBook:
-    """Rows by run, and the CSV file (RFC 4180) to which each run is added when it is done.
+class ScoreBook(RunBook[BenchmarkRow]):
+    """Of a benchmark; a run has a row for each of the four bones."""
 
-    A run has a row for each of the four bones. Rows that a stopped program left half-written are
-    dropped. Rows of other settings stay in the file.
+    headings = ("run", "contestant", "condition", "aligned", *_SCORE_NAMES)
 
-    Args:
-        path: of the CSV; None keeps the rows in memory alone.
-
-    Raises:
-        InputFileError: the file is something else.
-    """
-
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._runs: dict[str, list[BenchmarkRow]] = {}
-        if path is not None and path.exists():
-            rows = _read(path)
-            for row in rows:
-                self._runs.setdefault(row.run, []).append(row)
-            self._runs = {run: kept for run, kept in self._runs.items() if len(kept) == len(Bone)}
-            _write(path, [row for kept in self._runs.values() for row in kept])
-
-    def rows(self, run: str) -> list[BenchmarkRow]:
-        """Of a run; none if it has not been done."""
-        return self._runs.get(run, [])
-
-    def add(self, rows: Sequence[BenchmarkRow]) -> None:
-        """Add the rows of one whole run, which are then on disk."""
-        self._runs[rows[0].run] = list(rows)
-        if self._path is None:
-            return
-        if not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            _write(self._path, [])
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_csv_lines(rows))
-
-
-def _write(path: Path, rows: Iterable[BenchmarkRow]) -> None:
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerow(_HEADINGS)
-        file.write(_csv_lines(rows))
-    unfinished.replace(path)
-
-
-def _csv_lines(rows: Iterable[BenchmarkRow]) -> str:
-    text = StringIO(newline="")
-    writer = csv.writer(text)
-    for row in rows:
+    def cells(self, row: BenchmarkRow) -> list[object]:
+        """A line of the file, in the order of the headings."""
         scores = [getattr(row.scores, name) for name in _SCORE_NAMES]
         scores[_SCORE_NAMES.index("bone")] = row.scores.bone.key
-        aligned = _YES if row.aligned else _NO
-        writer.writerow([row.run, row.contestant, row.condition, aligned, *scores])
-    return text.getvalue()
+        return [row.run, row.contestant, row.condition, _YES if row.aligned else _NO, *scores]
 
-
-def _read(path: Path) -> list[BenchmarkRow]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            text = file.read()
-        # A last line without an end was not finished, however much of it looks like a number.
-        reader = csv.DictReader(StringIO(text[: text.rfind("\n") + 1], newline=""))
-        if reader.fieldnames != _HEADINGS:
-            raise InputFileError(
-                path,
-                "is not a table of scores that this benchmark can go on with; use --restart to "
-                "replace it, or another folder for --output.",
-            )
-        return [row for line in reader if (row := _row(line)) is not None]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(
-            path, f"cannot be read ({error}); use another folder for --output."
-        ) from error
-
-
-def _row(line: dict[str, str]) -> BenchmarkRow | None:
-    """A line of the file; None of one that was not finished."""
-    try:
+    def row(self, line: Mapping[str, str]) -> BenchmarkRow:
+        """What :meth:`cells` wrote."""
         scores = KneeScores(
             line["knee"],
             line["person"],
@@ -124,8 +159,10 @@ def _row(line: dict[str, str]) -> BenchmarkRow | None:
             Bone[line["bone"].upper()],
             *(float(line[name]) for name in ("dice", "assd", "hd95")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return BenchmarkRow(
-        line["run"], line["contestant"], line["condition"], line["aligned"] == _YES, scores
-    )
+        return BenchmarkRow(
+            line["run"], line["contestant"], line["condition"], line["aligned"] == _YES, scores
+        )
+
+    def is_whole(self, rows: Sequence[BenchmarkRow]) -> bool:
+        """Whether every bone has a row."""
+        return len(rows) == len(Bone)

@@ -19,6 +19,9 @@ from XRayTo3DLib.imaging.grid import VolumeGrid
 _HEADINGS = ("Film", "Bone", "Knees", "People", "Dice", "ASSD mm", "HD95 mm", "Missed")
 _FILM_WIDTH = 7
 
+FAILED_MM = 10.0
+"""Mean ASSD of a knee's bones from which on its reconstruction counts as failed."""
+
 
 @dataclass(frozen=True)
 class KneeScores:
@@ -95,6 +98,11 @@ class SummaryRow:
             self.hd95.text(2),
             str(self.missed),
         ]
+
+
+def has_failed(scores: Iterable[KneeScores]) -> bool:
+    """Whether the bones of one knee are on average far from where they are, or one was missed."""
+    return not float(np.mean([score.assd for score in scores])) < FAILED_MM
 
 
 def score_knee(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from XRayTo3DLib.anatomy.bones import CLASS_COUNT, Bone
 from XRayTo3DLib.anatomy.distance import signed_depth
 from XRayTo3DLib.anatomy.surface import Surface
-from XRayTo3DLib.imaging.centres import Centres, stated_centres
+from XRayTo3DLib.imaging.centres import Centres
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, geometry_of
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Radiograph, Side
@@ -139,44 +137,3 @@ def registered(
     )
     found = register_films(registrar, frontal, lateral, geometry, start, progress)
     return found, as_reconstruction(found, registrar, frontal, lateral, geometry, centres)
-
-
-class RegistrationContestant:
-    """Registration as something that takes part in a benchmark: films in, bones out.
-
-    Args:
-        registrar: with its model.
-        name: for tables.
-        start: where bones are laid to begin with; the mean knee by default.
-    """
-
-    def __init__(
-        self, registrar: Registrar, name: str = "SSIM registration", start: Start | None = None
-    ) -> None:
-        self.registrar, self.name, self.start = registrar, name, start
-
-    @property
-    def people(self) -> frozenset[str]:
-        """Whose bones its model was learnt from: they may not be measured."""
-        return self.registrar.model.people
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the model, the settings and the start."""
-        placing = {bone.key: matrix.tolist() for bone, matrix in (self.start or {}).items()}
-        parts = (self.registrar.model.sha256, repr(self.registrar.settings), repr(placing))
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    def __call__(
-        self, frontal: Radiograph, lateral: Radiograph, *, find_joint: bool = False
-    ) -> Reconstruction:
-        """Register to two films of either knee, in the geometry that they state.
-
-        Args:
-            frontal: frontal film.
-            lateral: lateral film.
-            find_joint: of no consequence: it has no means to look for the joint, and starts as if
-                it were in the middle of the films.
-        """
-        centres = stated_centres(frontal, lateral)
-        return registered(self.registrar, frontal, lateral, centres, start=self.start)[1]

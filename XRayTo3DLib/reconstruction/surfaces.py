@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import vtk
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
+from vtkmodules.vtkFiltersCore import vtkWindowedSincPolyDataFilter
 
 from XRayTo3DLib.anatomy.bones import CLASS_COUNT, Bone
 from XRayTo3DLib.anatomy.surface import Surface
@@ -141,7 +141,7 @@ def _smoothed(surface: Surface, wavelength: float, grid: VolumeGrid) -> Surface:
     """Without ripples shorter than ``wavelength`` mm; flat ends stay on the grid's faces."""
     ends = surface.vertices[surface.faces]
     edge = float(np.linalg.norm(ends - np.roll(ends, 1, axis=1), axis=2).mean())
-    smoother = vtk.vtkWindowedSincPolyDataFilter()
+    smoother = vtkWindowedSincPolyDataFilter()
     smoother.SetInputData(surface.to_vtk())
     smoother.SetNumberOfIterations(_SMOOTHING_ITERATIONS)
     # The graph Laplacian's eigenvalue of a wave along a row of vertices ``edge`` mm apart.
