@@ -2,13 +2,15 @@
 
     python Testing/benchmarks/ablation_study.py BONES CASES OUTPUT
         [--person lhdl --person vhf] [--film-steps 150] [--steps 400] [--placements 2]
+        [--only parts]
 
 Small networks (64³ output of 2.4 mm, 8 channels) that differ in one thing each learn from the same
 cases for the same number of steps, and are measured as ``xrayto3d evaluate`` measures. They are
 far from what longer training and finer voxels reach: compare rows, not with other tables.
 
-CASES are of ``xrayto3d generate``, made from BONES. Writes OUTPUT/ablation.md; each network stays
-in a folder of OUTPUT, and a stopped study goes on.
+CASES are of ``xrayto3d generate``, made from BONES. Writes parts.md, data.md and resolution.md (one
+of them with ``--only``) into OUTPUT; each network stays in a folder there, and a stopped study goes
+on.
 """
 
 from __future__ import annotations
@@ -157,19 +159,19 @@ def main(
     steps: int = 400,
     placements: int = 2,
     threads: int = 1,
+    only: str = "",
 ) -> None:
     torch.set_num_threads(threads)
     _, held_out = split_by_person(load_knees(bones), person)
     groups = {
-        "Parts": ablations(),
-        "Amount of data": amounts(bones, cases),
-        "Resolution": resolutions(),
+        "parts": ablations(),
+        "data": amounts(bones, cases),
+        "resolution": resolutions(),
     }
     output.mkdir(parents=True, exist_ok=True)
     head = ["", "Femur", "Tibia", "Patella", "Fibula", "Mean Dice", "ASSD mm", "s a step"]
-    text = []
-    for title, variants in groups.items():
-        lines = [head]
+    for title in [only] if only else groups:
+        variants, lines = groups[title], [head]
         for variant in variants:
             started = time.monotonic()
             folder = output / variant.folder
@@ -178,8 +180,7 @@ def main(
             scores = measured(weights, held_out, folder, placements)
             lines.append(row(variant, scores, seconds_a_step(folder / LOG)))
             typer.echo(f"{variant.name}: {lines[-1][5]} ({time.monotonic() - started:.0f} s)")
-        text.append(f"## {title}\n\n{markdown(lines)}")
-        (output / "ablation.md").write_text("\n\n".join(text), encoding="utf-8")
+            (output / f"{title}.md").write_text(markdown(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
