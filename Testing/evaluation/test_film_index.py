@@ -90,6 +90,17 @@ def test_what_is_said_of_one_film_holds_for_its_masks_too(folder: Path) -> None:
     assert np.array_equal(knee.drawn[1][Bone.FEMUR].mask, plain.drawn[1][Bone.FEMUR].mask)
 
 
+def test_a_clicked_centre_is_known_and_told_apart(folder: Path) -> None:
+    line = {**LINE, "lateral_centre": "40 30.5"}
+    knee = read_index(write_csv(folder / "index.csv", line))[0].read()
+    plain = read_index(write_csv(folder / "plain.csv", LINE))[0].read()
+    assert knee.known.centres == (None, (40.0, 30.5))
+    assert plain.known.centres == (None, None)
+    assert knee.fingerprint != plain.fingerprint
+    again = read_index(folder / "index.csv")[0].read()
+    assert again.fingerprint == knee.fingerprint
+
+
 def test_one_drawn_film_is_enough(folder: Path) -> None:
     line = {**LINE, "lateral_masks": ""}
     knee = read_index(write_csv(folder / "index.csv", line))[0].read()
@@ -105,6 +116,7 @@ def test_one_drawn_film_is_enough(folder: Path) -> None:
         ({"ap_masks": "gone.png"}, r"names gone\.png of first"),
         ({"ap_masks": "", "lateral_masks": ""}, "says no masks of first"),
         ({"spacing": "0,4 mm"}, "says spacing '0,4 mm' of first; it must be a number"),
+        ({"ap_centre": "40,30"}, "says ap_centre '40,30' of first; it must be ROW COL"),
         ({"side": "port"}, "says side 'port' of first; it must be left or right"),
         ({"ap_flip": "maybe"}, "says ap_flip 'maybe' of first; it must be yes or no"),
         ({"ap_mask": "x"}, "has a column 'ap_mask' that means nothing; use name, person, ap"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 import zlib
@@ -172,6 +173,34 @@ def test_truncated_compressed_dicom(tmp_path, capfd, compressor, share):
     with pytest.raises(InputFileError):
         read_radiograph(path, view=View.AP)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("what", ["length of a fragment", "size of the frame"])
+def test_compressed_pixels_that_claim_too_much(tmp_path, what):
+    """A decoder makes room for what it is told: that must be true before it is asked."""
+    path = tmp_path / "film.dcm"
+    image = sitk.GetImageFromArray(picture()[None])
+    image.SetMetaData("0008|0060", "DX")
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(path))
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG2000")
+    writer.Execute(image)
+    read_radiograph(path, view=View.AP)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\xff\x4f\xff\x51")  # SOC and SIZ, ISO/IEC 15444-1 A.4 and A.5
+    if what == "length of a fragment":
+        content[start - 4 : start] = b"\x00\x00\x00\xf0"  # little-endian, 4 GB
+    else:
+        content[start + 8 : start + 16] = (30000).to_bytes(4, "big") * 2
+        content[start + 24 : start + 32] = (30000).to_bytes(4, "big") * 2
+    path.write_bytes(content)
+    resource = pytest.importorskip("resource")  # there is none on Windows
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused = pytest.raises(InputFileError, match="film.dcm")
+    with refused if what == "size of the frame" else contextlib.nullcontext():
+        read_radiograph(path, view=View.AP)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
 @pytest.mark.parametrize(

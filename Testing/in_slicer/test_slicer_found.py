@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from scipy.ndimage import rotate
 
-from XRayTo3DLib.imaging.geometry import film_geometry
+from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry
 from XRayTo3DLib.imaging.radiograph import Origin, Side, Sourced
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction.finding import FoundKnee, find_knee
+from XRayTo3DLib.reconstruction.leaning import lean_on
 from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.slicer.films import film_of, restate_film, show_film
 from XRayTo3DLib.slicer.found_knee import (
@@ -118,6 +120,42 @@ def test_apply_takes_the_middle_of_a_box_that_was_moved(
         + wanted @ np.stack([knee.geometry.frontal.row_step, knee.geometry.frontal.column_step]),
         atol=1e-6,
     )
+
+
+def lean_of(view: ViewGeometry) -> float:
+    """Degrees by which the world's z leans to the right on a film."""
+    row, column = view.project(np.array([0.0, 0.0, 1.0])) - view.project(np.zeros(3))
+    return float(np.degrees(np.arctan2(column, -row)))
+
+
+def test_a_box_that_was_moved_does_not_cost_the_lean_of_the_leg(
+    scene: slicer.vtkMRMLScene, films: tuple[Node, Node], knees: dict[int, FoundKnee]
+) -> None:
+    expected = []
+    for node in films:
+        film = film_of(node)
+        middle = (np.array(film.pixels.shape) - 1) / 2
+        expected.append(lean_on(film, load_model(), (middle[0], middle[1])).degrees - 10.0)
+        # SciPy turns counter-clockwise as the picture is seen: the leg leans to the left.
+        pixels = rotate(film.pixels, 10.0, reshape=False, order=1, mode="nearest")
+        show_film(node, replace(film, pixels=pixels), film_geometry(film))
+    boxes = [show_found(film, knees[n]) for n, film in enumerate(films)]
+    view = film_geometry(film_of(films[0]))
+    drag(boxes[0], 5 * view.row_step - 6 * view.column_step)
+    knee = reconstruct_films(scene, *films, replace(CPU, check_films=False), still)
+    assert knee.geometry.frontal.project(np.zeros(3)) == pytest.approx(boxes[0].centre, abs=1e-3)
+    leans = [lean_of(view) for view in knee.geometry.views]
+    assert leans == pytest.approx(expected, abs=2.0)
+
+
+def test_a_box_says_how_the_leg_leans_where_nothing_is_looked_for(
+    scene: slicer.vtkMRMLScene, films: tuple[Node, Node], knees: dict[int, FoundKnee]
+) -> None:
+    show_found(films[0], replace(knees[0], roll=7.0))
+    settings = replace(CPU, check_films=False, find_joint=False)
+    knee = reconstruct_films(scene, *films, settings, still)
+    assert lean_of(knee.geometry.frontal) == pytest.approx(7.0)
+    assert lean_of(knee.geometry.lateral) == pytest.approx(0.0)
 
 
 def test_finding_again_takes_the_place_of_the_first(

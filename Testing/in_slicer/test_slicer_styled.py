@@ -11,16 +11,27 @@ import slicer
 import vtk
 from panel_stand_ins import module_file
 from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
+from scipy.stats import spearmanr
 
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.imaging.geometry import BiplanarGeometry
+from XRayTo3DLib.imaging.pair import read_pair
 from XRayTo3DLib.imaging.radiograph import Side
+from XRayTo3DLib.reconstruction.reconstruct import reconstruct
+from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.slicer.export import save_scene
 from XRayTo3DLib.slicer.films import film_of, pixels_of, show_film
 from XRayTo3DLib.slicer.knee_nodes import KneeNodes, knees_in
 from XRayTo3DLib.slicer.layout import AP, LATERAL, composite_of, show_in_layout
 from XRayTo3DLib.slicer.nodes import Node, array_of, nodes_of
 from XRayTo3DLib.slicer.segments import segmentations_logic
-from XRayTo3DLib.slicer.styled_films import remove_styled, show_styled, styled_films
+from XRayTo3DLib.slicer.styled_films import (
+    remove_styled,
+    show_styled,
+    styled_detectors,
+    styled_films,
+)
 from XRayTo3DLib.slicer.work import (
     SHIPPED_STYLE,
     Settings,
@@ -29,6 +40,7 @@ from XRayTo3DLib.slicer.work import (
     set_side,
 )
 
+SAMPLE_NAMES = ("knee_ap.dcm", "knee_lateral.dcm")
 STYLED = Settings(device="cpu", style=SHIPPED_STYLE, check_films=False, find_joint=False)
 
 
@@ -101,6 +113,38 @@ def test_translated_films_lie_on_the_films(scene: slicer.vtkMRMLScene, left: boo
         for shift in (-15, 15):
             for axis in (0, 1):
                 assert likeness(np.roll(translated, shift, axis)) < likeness(translated)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_they_stay_on_films_that_a_refinement_moved(side: Side) -> None:
+    frontal, lateral, _ = read_pair(*(resource_path("SampleData", name) for name in SAMPLE_NAMES))
+    films = (frontal, lateral)
+    if side is Side.LEFT:
+        films = tuple(
+            replace(f, pixels=f.pixels[:, ::-1], side=replace(f.side, value=side)) for f in films
+        )
+    options = {"check_films": False, "find_joint": False, "ap_lean": 6.0}
+    found = reconstruct(*films, style=SHIPPED_STYLE, **options)
+    assert found.styled is not None
+    turn = Rotation.from_euler("xyz", [4.0, -3.0, 2.0], degrees=True).as_matrix()
+    moved = BiplanarGeometry(*(v.moved(turn, (3.0, -5.0, 6.0)) for v in found.geometry.views))
+    stands = styled_detectors(found.styled, moved)
+    for film, stand, view, shown in zip(
+        films, stands, moved.views, found.styled.before, strict=True
+    ):
+        places = view.project(stand.pixel_positions())
+        greys = map_coordinates(film.pixels, places.transpose(2, 0, 1), order=1, cval=np.nan)
+        seen = np.isfinite(greys)
+        assert seen.mean() > 0.8
+
+        def likeness(picture: np.ndarray, greys=greys, seen=seen) -> float:
+            return float(spearmanr(greys[seen], picture[seen]).statistic)
+
+        # The network's picture is the film in larger pixels and another tone.
+        assert likeness(shown) > 0.99
+        for shift in (-2, 2):
+            for axis in (0, 1):
+                assert likeness(np.roll(shown, shift, axis)) < likeness(shown)
 
 
 def test_they_come_and_go_over_the_films_and_with_a_new_reconstruction(

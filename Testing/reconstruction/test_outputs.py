@@ -22,7 +22,7 @@ _GREY = np.full((2, 8, 8), 0.5, np.float32)
 @pytest.fixture(scope="module")
 def knee(knee: Reconstruction) -> Reconstruction:
     """One of which every file is written."""
-    return replace(knee, styled=StyledFilms("style", "0" * 64, _GREY, _GREY))
+    return replace(knee, styled=StyledFilms("style", "0" * 64, _GREY, _GREY, np.zeros((2, 2, 3))))
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -14,8 +14,11 @@ from XRayTo3DLib.evaluation.metrics import solid_dice
 from XRayTo3DLib.imaging.centres import stated_centres
 from XRayTo3DLib.imaging.pair import read_pair
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced
-from XRayTo3DLib.reconstruction.placing import place
+from XRayTo3DLib.reconstruction.finding import SURE
+from XRayTo3DLib.reconstruction.leaning import lean_on
+from XRayTo3DLib.reconstruction.placing import Placed, place
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct
+from XRayTo3DLib.reconstruction.report import build_report
 from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.resources import resource_path
@@ -77,6 +80,60 @@ def test_a_left_knee_is_the_mirror_image(
     found = reconstruct(*films, check_films=False)
     other = {bone: surface.mirrored() for bone, surface in found.surfaces.items()}
     assert agreement(replace(found, surfaces=other), plain) > 0.85
+
+
+def turned(film: Radiograph, degrees: float) -> Radiograph:
+    """The film of a knee alone, turned counter-clockwise: the leg leans to the left by as much."""
+    return replace(film, pixels=rotate(film.pixels, degrees, reshape=False, order=1))
+
+
+def leans(placed: Placed) -> list[float]:
+    """Degrees by which the world's z leans to the right on each film."""
+    steps = [
+        view.project(np.array([0.0, 0.0, 1.0])) - view.project(np.zeros(3))
+        for view in placed.geometry.views
+    ]
+    return [float(np.degrees(np.arctan2(right, -down))) for down, right in steps]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_film_of_the_knee_alone_is_turned_upright(
+    pair: tuple[Radiograph, Radiograph], side: Side
+) -> None:
+    model = load_model()
+    films = pair if side is Side.RIGHT else tuple(map(mirrored, pair))
+    middles = [(np.array(film.pixels.shape) - 1) / 2 for film in films]
+    own = [
+        lean_on(film, model, (middle[0], middle[1])).degrees
+        for film, middle in zip(films, middles, strict=True)
+    ]
+    both = [turned(film, 12.0) for film in films]
+    placed = place(model, *both, 90.0, stated_centres(*both))
+    assert leans(placed) == pytest.approx([lean - 12.0 for lean in own], abs=1.5)
+    assert sum("leans to the left" in line for line in placed.centres.warnings) == 2
+    assert leans(place(model, *both, 90.0, stated_centres(*both), search=False)) == [0.0, 0.0]
+
+
+def test_an_upright_leg_is_left_as_the_film_shows_it(
+    pair: tuple[Radiograph, Radiograph],
+) -> None:
+    placed = place(load_model(), *pair, 90.0, stated_centres(*pair))
+    assert leans(placed) == [0.0, 0.0]
+    assert not placed.centres.warnings
+
+
+def test_a_lean_that_somebody_states_counts(pair: tuple[Radiograph, Radiograph]) -> None:
+    placed = place(load_model(), *pair, 90.0, stated_centres(*pair), leans=(5.0, -9.0))
+    assert leans(placed) == pytest.approx([5.0, -9.0])
+    found = reconstruct(*pair, check_films=False, find_joint=False, lateral_lean=-9.0)
+    assert leans(Placed(*pair, found.geometry, found.centres)) == pytest.approx([0.0, -9.0])
+    views = build_report(found)["views"]
+    assert views["lateral"]["leg_leans_right_degrees"] == -9.0
+
+
+def test_nothing_leans_where_there_is_no_knee(pair: tuple[Radiograph, Radiograph]) -> None:
+    blank = replace(pair[0], pixels=np.zeros_like(pair[0].pixels))
+    assert lean_on(blank, load_model(), (200.0, 200.0)).confidence < SURE
 
 
 def test_what_the_user_says_is_left(pair: tuple[Radiograph, Radiograph]) -> None:

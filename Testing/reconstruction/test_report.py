@@ -126,6 +126,7 @@ def test_what_a_film_looked_like(knee: Reconstruction) -> None:
         **facts,
         recognition=Recognition(View.LATERAL, None, True, False, True, True, sure),
         metal=123.45678,
+        cast=True,
     )
     report = build_report(replace(knee, lateral=film))
     assert report["views"]["lateral"]["recognition"] == {
@@ -137,6 +138,7 @@ def test_what_a_film_looked_like(knee: Reconstruction) -> None:
         "inverted": True,
         "confidence": {name: round(value, 4) for name, value in sure.items()},
         "metal_mm2": 123.4568,
+        "cast": True,
     }
     assert json.loads(json.dumps(report, allow_nan=False)) == report
 

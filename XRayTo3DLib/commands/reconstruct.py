@@ -162,7 +162,8 @@ def reconstruct(
         typer.Option(
             "--search/--no-search",
             help="Search the whole of each film for the knee, its lean and its scale (default: "
-            "where a film shows much more than a knee, or nobody says its scale).",
+            "where a film shows much more than a knee, or nobody says its scale). --no-search also "
+            "leaves films on which the leg leans as they are.",
             rich_help_panel=_PLACE,
             show_default=False,
         ),

@@ -95,8 +95,12 @@ PICTURE_CONDITIONS = (
         astray=True,
         find_joint=True,
     ),
-    Condition("both films turned +10°", degraded=picture.turned(10.0), astray=True),
-    Condition("both films turned -10°", degraded=picture.turned(-10.0), astray=True),
+    Condition(
+        "both films turned +10°", degraded=picture.turned(10.0), astray=True, find_joint=True
+    ),
+    Condition(
+        "both films turned -10°", degraded=picture.turned(-10.0), astray=True, find_joint=True
+    ),
     Condition("JPEG quality 30", degraded=picture.compressed(30)),
     Condition("8 bits", degraded=picture.quantised(8)),
     Condition("half resolution", degraded=picture.resampled(0.5)),

@@ -12,12 +12,15 @@ turns them.
 from __future__ import annotations
 
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from PIL import Image, UnidentifiedImageError
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from XRayTo3DLib.errors import InputFileError
@@ -103,7 +106,11 @@ def _decoded_by_gdcm(dataset: Dataset) -> np.ndarray:
     alone.PhotometricInterpretation = (
         "MONOCHROME2" if dataset.SamplesPerPixel == 1 else dataset.PhotometricInterpretation
     )
-    alone["PixelData"] = dataset["PixelData"]
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        alone.PixelData = encapsulate([_one_frame(dataset)])
+        alone["PixelData"].VR = "OB"
+    else:
+        alone["PixelData"] = dataset["PixelData"]
     alone.SOPClassUID = SecondaryCaptureImageStorage
     alone.SOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=["pixels alone"])
     alone.file_meta = FileMetaDataset()
@@ -116,6 +123,23 @@ def _decoded_by_gdcm(dataset: Dataset) -> np.ndarray:
         reader.SetFileName(name)
         array = sitk.GetArrayFromImage(reader.Execute())
     return array[0] if array.shape[0] == 1 else array
+
+
+def _one_frame(dataset: Dataset) -> bytes:
+    """The compressed frame, whole: GDCM makes room for whatever lengths and sizes it reads.
+
+    Raises:
+        ValueError: it claims another size than the header, or has no end.
+    """
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    try:
+        with Image.open(BytesIO(frame)) as picture:
+            size = picture.size
+    except UnidentifiedImageError:  # of a kind that Pillow does not know, such as RLE
+        return frame
+    if size != (dataset.Columns, dataset.Rows):
+        raise ValueError(f"The frame claims {size}.")
+    return frame
 
 
 def modality_values(stored: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -39,12 +39,20 @@ class CheckedFilm(Radiograph):
     Attributes:
         recognition: what it looked like, as it was read.
         metal: mm² of metal over the bones, at the isocentre; None where nothing was looked for.
+        cast: whether the leg seems to be in a cast; None where nothing was looked for.
         turned_over: whether its rows, and its columns, have been turned over since it was read.
     """
 
     recognition: Recognition | None = None
     metal: float | None = None
+    cast: bool | None = None
     turned_over: tuple[bool, bool] = (False, False)
+
+    def lean_now(self, degrees: float | None) -> float | None:
+        """By how much a leg leans to the right that leant so on the film as it was read."""
+        if degrees is None:
+            return None
+        return -degrees if self.turned_over[0] is not self.turned_over[1] else degrees
 
     def pixel_now(self, pixel: Pixel | None) -> Pixel | None:
         """Where a pixel (row, column) of the film as it was read is now."""

@@ -8,7 +8,6 @@ says too. What is no knee is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import partial
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.orientation import OPPOSITE
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Sourced, View
 from XRayTo3DLib.imaging.restating import restated, taken_as
+from XRayTo3DLib.reconstruction.casts import shows_cast
 from XRayTo3DLib.reconstruction.checked_film import CheckedFilm, Recognition
 from XRayTo3DLib.reconstruction.implants import metal_on
 from XRayTo3DLib.reconstruction.recognition import (
@@ -60,6 +60,13 @@ class CheckedPair:
         given = (lateral, frontal) if self.exchanged else (frontal, lateral)
         return self.frontal.pixel_now(given[0]), self.lateral.pixel_now(given[1])
 
+    def leans_now(
+        self, frontal: float | None, lateral: float | None
+    ) -> tuple[float | None, float | None]:
+        """How a leg leans now that leant so on each film as it was given, degrees to the right."""
+        given = (lateral, frontal) if self.exchanged else (frontal, lateral)
+        return self.frontal.lean_now(given[0]), self.lateral.lean_now(given[1])
+
 
 def check_films(
     frontal: Radiograph, lateral: Radiograph, model: Model, *, accept_any: bool = False
@@ -91,7 +98,7 @@ def check_films(
         films, seen = _exchanged(films), seen[::-1]
     looked = [_Looked(*pair) for pair in zip(films, seen, strict=True)]
     looked = _agreed_on_side(looked)
-    first, second = (_with_metal(_settled(each), model) for each in looked)
+    first, second = (_with_foreign_matter(_settled(each), model) for each in looked)
     return CheckedPair(first, second, exchanged)
 
 
@@ -254,10 +261,22 @@ def _turned(film: CheckedFilm, upside_down: bool, mirrored: bool) -> CheckedFilm
     )
 
 
-def _with_metal(film: CheckedFilm, model: Model) -> CheckedFilm:
-    """With a warning of implants, on the bones or, where none can be recognised, anywhere."""
-    known = film.recognition is not None and film.recognition.is_knee
-    area = metal_on(film, partial(bones_seen, film, model) if known else None)
+def _with_foreign_matter(film: CheckedFilm, model: Model) -> CheckedFilm:
+    """With warnings of a cast and of metal: on the bones or, where none are known, anywhere."""
+    if film.recognition is None or not film.recognition.is_knee:
+        return _with_metal(film, metal_on(film))
+    bones = bones_seen(film, model)
+    film = replace(film, cast=shows_cast(film, bones))
+    if film.cast:
+        film = _told(
+            film,
+            f"{_name(film)} looks as if the leg is in a cast; the networks know no casts, so "
+            "compare the bones with the film before you trust them.",
+        )
+    return _with_metal(film, metal_on(film, lambda: bones))
+
+
+def _with_metal(film: CheckedFilm, area: float) -> CheckedFilm:
     film = replace(film, metal=area)
     if not area:
         return film

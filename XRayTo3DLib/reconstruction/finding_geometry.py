@@ -33,6 +33,24 @@ def rolled(view: ViewGeometry, roll: float) -> ViewGeometry:
     return view.moved(turn.as_matrix())
 
 
+def lean_in(view: ViewGeometry) -> float:
+    """Degrees by which the world's z leans to the right of the picture; undoes :func:`rolled`."""
+    down, right = view.project(np.array([0.0, 0.0, 1.0])) - view.project(np.zeros(3))
+    row, column = view.spacing
+    return float(np.degrees(np.arctan2(right * column, -down * row)))
+
+
+def pixels_between(picture: ViewGeometry, film: ViewGeometry) -> np.ndarray:
+    """From pixels of one detector to those of another in the same plane, with the same source.
+
+    Returns:
+        ``(2, 3)``; the other's pixels (row, column) are ``affine @ (row, column, 1)``.
+    """
+    first = picture.first_pixel
+    corners = film.project(np.stack([first, first + picture.row_step, first + picture.column_step]))
+    return np.stack([corners[1] - corners[0], corners[2] - corners[0], corners[0]], axis=1)
+
+
 def upright_geometry(
     film: Radiograph, centre: Pixel, roll: float, angle: float = 0.0
 ) -> ViewGeometry:

@@ -48,6 +48,9 @@ _MOST_RESCALING = 1.35
 _AT_ONCE = 2
 """Pictures that go through the network together: larger batches are no faster on a processor."""
 
+_TURNS, _SMALL_TURN = 2, 2.0
+"""How often a square about a given place is turned upright, and degrees not worth it."""
+
 _MOVED, _TURNED, _SCALED = 2.0, 1.0, 0.01
 """mm, degrees and share below which a square is good enough."""
 
@@ -129,6 +132,21 @@ class KneeSearch:
         for sight in _apart(sights)[:_CANDIDATES]:
             refined.append(self._refined(sight, scale_known))
         return max(refined, key=lambda sight: sight.score)
+
+    def upright_at(self, centre: tuple[float, float]) -> Sight:
+        """The square about a pixel (row, column) of the film in which the leg is upright.
+
+        Of all looks the one that shows a knee best: where a leg stands, the first.
+        """
+        sights = self._sights([self._window(centre, 0.0, self._step)])
+        for _ in range(_TURNS):
+            last = sights[-1]
+            lean = last.window.roll + last.lean(self._lateral)
+            lean = float(np.clip(lean, -_MOST_ROLL, _MOST_ROLL))
+            if abs(lean - last.window.roll) < _SMALL_TURN:
+                break
+            sights += self._sights([self._window(centre, lean, self._step)])
+        return max(sights, key=lambda sight: sight.score)
 
     def _squares(self, scale: float) -> Iterator[Window]:
         """Squares all over the film."""

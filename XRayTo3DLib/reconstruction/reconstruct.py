@@ -32,12 +32,13 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.centres import stated_centres
+from XRayTo3DLib.imaging.geometry import BiplanarGeometry
 from XRayTo3DLib.imaging.pair import check_pair, read_pair
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.checking import check_films as look_at_films
-from XRayTo3DLib.reconstruction.placing import as_stated, place
-from XRayTo3DLib.reconstruction.refining import refined
+from XRayTo3DLib.reconstruction.finding_geometry import pixels_between
+from XRayTo3DLib.reconstruction.placing import as_stated, leaning, place
 from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
@@ -59,6 +60,8 @@ def reconstruct(
     angle: float = 90.0,
     ap_centre: tuple[float, float] | None = None,
     lateral_centre: tuple[float, float] | None = None,
+    ap_lean: float | None = None,
+    lateral_lean: float | None = None,
     check_films: bool = True,
     accept_any: bool = False,
     find_joint: bool = True,
@@ -83,6 +86,9 @@ def reconstruct(
         ap_centre: pixel (row, column) of the middle of the joint on the upright frontal film;
             unless given, the middle of the film, or where the joint is found.
         lateral_centre: the same on the lateral.
+        ap_lean: degrees by which the leg leans to the right of the upright frontal film; unless
+            given, none, or what is found.
+        lateral_lean: the same on the lateral.
         check_films: whether the films are looked at first: what they are assumed to be is put
             right, what they are stated to be and do not look like is warned of, and what is no
             knee is refused, see :mod:`XRayTo3DLib.reconstruction.checking`.
@@ -92,7 +98,9 @@ def reconstruct(
             than on the other. False where the geometry is known, as of a calibrated machine.
         search: whether then the whole of each film is searched for the knee, its lean and, where
             nobody knows it, its scale; by default where a film shows much more than a knee or
-            nobody knows its scale, see :mod:`XRayTo3DLib.reconstruction.placing`.
+            nobody knows its scale. Elsewhere the lean is measured where the joint is, and counts
+            if it is well beyond people's own, unless this is False; see
+            :mod:`XRayTo3DLib.reconstruction.placing`.
         style: weights by which the films' style is translated before the network sees them.
         refine: whether geometry and bones are corrected until the bones' outlines agree with both
             films, see :mod:`XRayTo3DLib.reconstruction.refinement`; takes some seconds more.
@@ -111,6 +119,7 @@ def reconstruct(
         frontal, sagittal = _as_pair(ap, lateral, side, spacing, sid, sod)
         centres = stated_centres(frontal, sagittal, ap_centre, lateral_centre)
         geometry = as_stated(frontal, sagittal, angle, centres)
+        leans = (ap_lean, lateral_lean)
     with clock("Loading the network"):
         model = load_model(weights)
     if check_films:
@@ -118,18 +127,21 @@ def reconstruct(
             pair = look_at_films(frontal, sagittal, model, accept_any=accept_any)
             frontal, sagittal = pair.films
             centres = stated_centres(*pair.films, *pair.pixels_now(ap_centre, lateral_centre))
+            leans = pair.leans_now(ap_lean, lateral_lean)
             geometry = as_stated(frontal, sagittal, angle, centres)
     if find_joint:
         with clock("Finding the joint"):
-            placed = place(model, frontal, sagittal, angle, centres, search)
+            placed = place(model, frontal, sagittal, angle, centres, search, leans)
             frontal, sagittal = placed.frontal, placed.lateral
             geometry, centres = placed.geometry, placed.centres
+    else:
+        geometry = leaning(geometry, leans)
     where = torch.device(device)
     knee = RightKnee.of(frontal, sagittal, geometry, model.network.settings)
     styled = None
     if style is not None:
         with clock("Translating the films"):
-            knee, styled = _styled(knee, load_style(style))
+            knee, styled = _styled(knee, load_style(style), geometry)
     grid = model.network.settings.output_grid
     with clock("Network"):
         probabilities, silhouettes = see(model, knee, where)
@@ -138,6 +150,9 @@ def reconstruct(
     fit, sentences = None, centres.warnings
     if refine and surfaces:
         with clock("Refining"):
+            # Importing the optimisers takes half a second that only refinement should cost.
+            from XRayTo3DLib.reconstruction.refining import refined
+
             _needs_silhouettes(model)
             better = refined(
                 model, knee, probabilities, surfaces, silhouettes, where, progress=progress
@@ -167,11 +182,18 @@ def reconstruct(
     )
 
 
-def _styled(knee: RightKnee, style: StyleModel) -> tuple[RightKnee, StyledFilms]:
-    """The knee on translated films, and a preview of both."""
+def _styled(
+    knee: RightKnee, style: StyleModel, geometry: BiplanarGeometry
+) -> tuple[RightKnee, StyledFilms]:
+    """The knee on translated films, and a preview of both films of the geometry."""
     translated = replace(knee, translation=partial(translate, model=style))
     before, after = (seen.inputs()[0][0].numpy() for seen in (knee, translated))
-    return translated, StyledFilms(style.name, style.sha256, before, after)
+    detectors = BiplanarGeometry(*knee.detectors)
+    if knee.geometry is not geometry:  # a left knee
+        detectors = BiplanarGeometry(*(view.mirrored() for view in detectors.views))
+    pairs = zip(detectors.views, geometry.views, strict=True)
+    affines = np.stack([pixels_between(*pair) for pair in pairs])
+    return translated, StyledFilms(style.name, style.sha256, before, after, affines)
 
 
 def _needs_silhouettes(model: Model) -> None:

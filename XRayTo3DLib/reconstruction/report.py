@@ -14,6 +14,7 @@ from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Radiograph, Sourced
 from XRayTo3DLib.reconstruction.checked_film import CheckedFilm
+from XRayTo3DLib.reconstruction.finding_geometry import lean_in
 from XRayTo3DLib.reconstruction.outlines import Outlines, agreement, outlines_of
 from XRayTo3DLib.reconstruction.result import Fit, Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.uncertainty import expected_error, surface_deviations
@@ -126,6 +127,7 @@ def _view(film: Radiograph, view: ViewGeometry, centre: Sourced[Pixel]) -> dict[
         "bone_dark_in_file": _sourced(film.inverted, film.inverted.value),
         "recognition": _recognition(film),
         "joint_pixel": _sourced(centre, _rounded(np.array(centre.value))),
+        "leg_leans_right_degrees": round(lean_in(view), 1),
         "geometry_ras_mm": {
             "source": _rounded(view.source),
             "first_pixel": _rounded(view.first_pixel),
@@ -149,6 +151,7 @@ def _recognition(film: Radiograph) -> dict[str, Any] | None:
         "inverted": seen.inverted,
         "confidence": {fact: round(value, _DECIMALS) for fact, value in seen.confidence.items()},
         "metal_mm2": _optional(film.metal),
+        "cast": film.cast,
     }
 
 

@@ -57,12 +57,15 @@ class StyledFilms:
         sha256: of that file.
         before: ``(2, rows, columns)`` float32 in 0–1, those of a right knee.
         after: the same, translated.
+        affines: ``(2, 2, 3)``; film pixels (row, column) of a picture's pixels are
+            ``affine @ (row, column, 1)``, on the films as they are, left knees' too.
     """
 
     name: str
     sha256: str
     before: np.ndarray
     after: np.ndarray
+    affines: np.ndarray
 
 
 @dataclass(frozen=True)

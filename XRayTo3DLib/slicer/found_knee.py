@@ -58,6 +58,11 @@ class FoundOnFilm:
         return float(row), float(column)
 
     @property
+    def lean(self) -> float:
+        """Degrees by which the leg was found to lean to the right of the film."""
+        return float(json.loads(self.box.GetAttribute(_FOUND))["lean"])
+
+    @property
     def moved(self) -> bool:
         """Whether the user has moved it."""
         there = json.loads(self.box.GetAttribute(_FOUND))["centre"]
@@ -109,7 +114,11 @@ def show_found(film: Node, found: FoundKnee) -> FoundOnFilm:
         handles.SetScaleHandleVisibility(False)
         line = _markup(film, place, "vtkMRMLMarkupsLineNode", "joint line", found.joint_line)
         line.SetLocked(True)
-        told = {"centre": list(found.centre), "sentence": found_sentence(found)}
+        told = {
+            "centre": list(found.centre),
+            "lean": found.roll,
+            "sentence": found_sentence(found),
+        }
         box.SetAttribute(_FOUND, json.dumps(told))
     if found.scale.origin is Origin.ASSUMED:
         show_film(film, found.film, film_geometry(found.film))

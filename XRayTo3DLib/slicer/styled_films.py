@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
-from XRayTo3DLib.imaging.radiograph import Side
-from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
+from XRayTo3DLib.reconstruction.result import StyledFilms
 from XRayTo3DLib.slicer.films import place_film
 from XRayTo3DLib.slicer.layout import AP, LATERAL, composite_of
 from XRayTo3DLib.slicer.nodes import PREFIX, Node, all_or_nothing
-
-if TYPE_CHECKING:
-    from XRayTo3DLib.reconstruction.networks import NetworkSettings
 
 _STYLED = PREFIX + "styled"
 _NAMES = ("AP film, translated", "lateral film, translated")
@@ -24,46 +20,49 @@ _OPACITY = 0.5
 
 
 def styled_detectors(
-    reconstruction: Reconstruction, network: NetworkSettings
+    styled: StyledFilms, geometry: BiplanarGeometry
 ) -> tuple[ViewGeometry, ViewGeometry]:
-    """Where the network's own pictures of both films stand, in the patient's frame.
+    """Where the translated pictures of both films stand, pixel for pixel, in the patient's frame.
 
-    Pixel for pixel they belong to :class:`StyledFilms`, whose columns run the other way on a left
-    knee. A refinement moves them with the films, by as much as it moved the isocentre.
+    They lie on the films wherever a refinement has moved these to.
 
     Args:
-        reconstruction: of the films.
-        network: which saw them.
+        styled: the pictures.
+        geometry: where sources and films stand.
     """
-    # torch may be missing until the user has agreed to install it.
-    from XRayTo3DLib.reconstruction.seeing import RightKnee
-
-    knee = RightKnee.of(
-        reconstruction.frontal, reconstruction.lateral, reconstruction.geometry, network
+    frontal, lateral = (
+        _on_film(view, affine, picture.shape)
+        for view, affine, picture in zip(geometry.views, styled.affines, styled.after, strict=True)
     )
-    detectors = BiplanarGeometry(*knee.detectors)
-    return (detectors.mirrored() if reconstruction.side is Side.LEFT else detectors).views
+    return frontal, lateral
+
+
+def _on_film(film: ViewGeometry, affine: np.ndarray, shape: tuple[int, int]) -> ViewGeometry:
+    row, column, first = affine.T @ np.stack([film.row_step, film.column_step])
+    return replace(
+        film,
+        first_pixel=film.first_pixel + first,
+        row_step=row,
+        column_step=column,
+        shape=shape,
+    )
 
 
 def add_styled(
-    films: tuple[Node, Node],
-    styled: StyledFilms,
-    detectors: tuple[ViewGeometry, ViewGeometry],
-    side: Side,
+    films: tuple[Node, Node], styled: StyledFilms, geometry: BiplanarGeometry
 ) -> tuple[Node, Node]:
     """Add both films as translated to the scene of the films; both or, after an error, none.
 
     Args:
         films: frontal and lateral, which keep a reference to them.
-        styled: the pictures, of a right knee.
-        detectors: of :func:`styled_detectors`.
-        side: which knee.
+        styled: the pictures.
+        geometry: where the films stand.
     """
     scene = films[0].GetScene()
-    pictures = styled.after if side is Side.RIGHT else styled.after[..., ::-1]
+    detectors = styled_detectors(styled, geometry)
     nodes = []
     with all_or_nothing(scene):
-        for name, picture, detector in zip(_NAMES, pictures, detectors, strict=True):
+        for name, picture, detector in zip(_NAMES, styled.after, detectors, strict=True):
             node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
             node.SetAndObserveImageData(_image(picture))
             node.SetAttribute(_STYLED, styled.name)

@@ -13,6 +13,9 @@ _IN_THE_PANEL = {
     "give the AP film first, then the lateral, or say --no-check-films": (
         "untick Check the films and press Swap films"
     ),
+    "say --no-search if it leant as the film shows it": (
+        "untick Find the joint on the films if it leant as the film shows it"
+    ),
     "or do without --refine": "or untick Fit to the films",
     "Give the pixel of the joint yourself": "Press Find the knee and move the box",
     "give the pixel yourself": "move the box of Find the knee",

@@ -11,7 +11,7 @@ import numpy as np
 
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.centres import Pixel
-from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry
+from XRayTo3DLib.imaging.geometry import film_geometry
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.imaging.reading import read_radiograph
 from XRayTo3DLib.imaging.restating import taken_as
@@ -27,7 +27,7 @@ from XRayTo3DLib.slicer.loaded_film import film_source
 from XRayTo3DLib.slicer.nodes import Node, Scene
 from XRayTo3DLib.slicer.outlines import remove_outlines
 from XRayTo3DLib.slicer.sample_films import SAMPLES
-from XRayTo3DLib.slicer.styled_films import add_styled, remove_styled, styled_detectors
+from XRayTo3DLib.slicer.styled_films import add_styled, remove_styled
 
 SHIPPED_STYLE = "shipped"
 """As :data:`XRayTo3DLib.style.style_weights.SHIPPED`, which only PyTorch can import."""
@@ -154,13 +154,12 @@ def reconstruct_films(
     said = _said_of_joint((frontal, lateral), settings.find_joint)
     done = run_alive(lambda tell: _reconstruct(*films, settings, said, tell), pump, cancelled)
     earlier = [knee for knee in knees_in(scene) if set(knee.films) & {frontal, lateral}]
-    knee = show_knee(scene, done.reconstruction, films=(frontal, lateral))
+    knee = show_knee(scene, done, films=(frontal, lateral))
     for node, before in zip(knee.films, films, strict=True):
         _keep_found(node, before)
     remove_styled(knee.films)
-    if done.reconstruction.styled is not None:
-        side = done.reconstruction.side
-        add_styled(knee.films, done.reconstruction.styled, done.detectors, side)
+    if done.styled is not None:
+        add_styled(knee.films, done.styled, done.geometry)
     for old in earlier:
         remove_knee(scene, old, films=False)
         remove_outlines(scene)
@@ -173,20 +172,27 @@ class _Said:
 
     Attributes:
         centres: pixel (row, column) of its middle on each film, where it is to be believed.
+        leans: degrees by which the leg leans on each film, where they are to be believed.
         search: whether the whole films are searched, as they were when the boxes were drawn.
     """
 
     centres: tuple[Pixel | None, Pixel | None]
+    leans: tuple[float | None, float | None]
     search: bool | None
 
 
 def _said_of_joint(films: tuple[Node, Node], find_joint: bool) -> _Said:
-    """A box that was moved is the user's word; one that was not is found again, with its lean."""
+    """A box that was moved is the user's word; one that was not is found again, with its lean.
+
+    How the leg leans in a box that was moved is looked for in its new place, unless nothing is to
+    be looked for.
+    """
     boxes = [found_on(node) for node in films]
-    first, second = (
+    centres = [
         box.centre if box is not None and (box.moved or not find_joint) else None for box in boxes
-    )
-    return _Said((first, second), True if any(boxes) else None)
+    ]
+    leans = [box.lean if box is not None and not find_joint else None for box in boxes]
+    return _Said((centres[0], centres[1]), (leans[0], leans[1]), True if any(boxes) else None)
 
 
 def _keep_found(node: Node, before: Radiograph) -> None:
@@ -201,21 +207,12 @@ def _keep_found(node: Node, before: Radiograph) -> None:
         remove_found(node)
 
 
-@dataclass(frozen=True)
-class _Done:
-    """A reconstruction, and where the network's pictures of the films stand."""
-
-    reconstruction: Reconstruction
-    detectors: tuple[ViewGeometry, ViewGeometry]
-
-
 def _reconstruct(
     ap: Radiograph, lateral: Radiograph, settings: Settings, said: _Said, tell: Progress
-) -> _Done:
+) -> Reconstruction:
     # torch may be missing until the user has agreed to install it.
     from XRayTo3DLib.reconstruction.device import chosen_device
     from XRayTo3DLib.reconstruction.reconstruct import reconstruct
-    from XRayTo3DLib.reconstruction.weights import load_model
 
     reconstruction = reconstruct(
         ap,
@@ -226,19 +223,19 @@ def _reconstruct(
         accept_any=settings.accept_any,
         ap_centre=said.centres[0],
         lateral_centre=said.centres[1],
+        ap_lean=said.leans[0],
+        lateral_lean=said.leans[1],
         find_joint=settings.find_joint,
         search=said.search,
         style=settings.style,
         refine=settings.refine,
         progress=tell,
     )
-    reconstruction = replace(
+    return replace(
         reconstruction,
         frontal=_told_once(reconstruction.frontal),
         lateral=_told_once(reconstruction.lateral),
     )
-    network = load_model(settings.weights).network.settings
-    return _Done(reconstruction, styled_detectors(reconstruction, network))
 
 
 def _told_once(film: Radiograph) -> Radiograph:
