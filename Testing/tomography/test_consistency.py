@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 
 from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
@@ -12,7 +13,7 @@ from XRayTo3DLib.imaging.projector import project
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.tomography.consistency import MeasuredView, made_consistent
 from XRayTo3DLib.tomography.film_fit import compare_films, fit_film
-from XRayTo3DLib.tomography.film_sampling import film_on
+from XRayTo3DLib.tomography.film_sampling import film_on, without_white_edge
 from XRayTo3DLib.tomography.resampling import resampled
 
 GRID = VolumeGrid.cube(32, 96.0)
@@ -74,6 +75,46 @@ def test_what_is_certain_stays():
     assert float(found[in_front].mean()) == pytest.approx(1.5 * DENSITY, rel=0.15)
 
 
+def test_of_views_that_disagree_neither_wins():
+    views = [measured(camera(View.AP)), measured(camera(View.LATERAL))]
+    views[1] = MeasuredView(views[1].view, 1.2 * views[1].integrals, views[1].known)
+    variance = (distance() < RADIUS).float()
+    found = made_consistent(torch.zeros(GRID.shape), variance, GRID, views, rounds=10)
+    middle = np.s_[16:32, 16:32]
+    low, high = (
+        float((project(found, GRID, each.view) / views[0].integrals)[middle].mean())
+        for each in views
+    )
+    assert low == pytest.approx(high, abs=0.02)
+    assert 1.07 < low < 1.13
+    other = made_consistent(torch.zeros(GRID.shape), variance, GRID, views[::-1], rounds=10)
+    torch.testing.assert_close(other, found, atol=1e-5, rtol=0)
+
+
+def test_nothing_is_denser_than_may_be():
+    truth = measured(camera(View.AP))
+    support = (distance() < RADIUS).float()
+    start = torch.zeros(GRID.shape)
+    found = made_consistent(start, support, GRID, [truth], rounds=3, densest=0.6 * DENSITY)
+    assert float(found.max()) == pytest.approx(0.6 * DENSITY)
+
+
+def test_what_lies_outside_the_changed_part_is_kept_and_counted():
+    variance = torch.zeros(GRID.shape)
+    variance[8:24, 4:14, 8:24] = 1.0
+    start = torch.zeros(GRID.shape)
+    start[6:26, 20:28, 6:26] = DENSITY
+    view = camera(View.AP)
+    there = start.clone()
+    there[10:22, 6:12, 10:22] = DENSITY
+    integrals = project(there, GRID, view)
+    known = torch.ones(view.shape, dtype=torch.bool)
+    found = made_consistent(start, variance, GRID, [MeasuredView(view, integrals, known)], 5)
+    torch.testing.assert_close(found[variance == 0], start[variance == 0])
+    error = (project(found, GRID, view) - integrals).abs()
+    assert float(error.mean()) < 0.02 * float(integrals.max())
+
+
 def test_pixels_beside_the_film_say_nothing():
     view = measured(camera(View.AP))
     known = view.known.clone()
@@ -116,11 +157,39 @@ def test_film_on_a_coarser_detector():
     np.testing.assert_array_equal(inside.numpy(), expected_inside)
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_white_frame_is_no_bone(inside: bool):
+    rows, columns = np.mgrid[:60, :50]
+    picture = (0.1 + 0.6 * np.exp(-((rows - 30) ** 2 + (columns - 25) ** 2) / 200)).astype(
+        "float32"
+    )
+    picture[28:32, 20:30] = 1.0 if inside else 0.9  # a screw: white, but not at the edge
+    frame = (rows < 7) | (columns > 44)
+    picture[frame] = 1.0
+    known = torch.ones(60, 50, dtype=torch.bool)
+    known[:3] = False
+    left = without_white_edge(torch.from_numpy(picture), known)
+    np.testing.assert_array_equal(left.numpy(), known.numpy() & ~frame)
+
+
 def test_comparison_has_the_textbook_psnr():
     film = torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
     film.view(-1)[:2] = torch.tensor([0.0, 1.0])
     assert compare_films(film + 0.1, film).psnr == pytest.approx(20.0, abs=1e-3)
     assert compare_films(film + 0.1, film).ngcc == pytest.approx(1.0, abs=1e-4)
+
+
+def test_resampling_is_scipys_linear_interpolation():
+    source, target = VolumeGrid((9, 8, 7), 4.0), VolumeGrid((20, 22, 18), 2.1, (3.0, -2.0, 1.0))
+    volume = np.random.default_rng(0).random(source.shape)
+    x, y, z = target.axes()
+    points = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).transpose(2, 1, 0, 3)
+    index = np.moveaxis(source.to_index(points), -1, 0)
+    expected = map_coordinates(volume, index, order=1, mode="grid-constant", cval=0.0)
+    both = torch.from_numpy(np.stack([volume, 2.0 * volume]))
+    found = resampled(both, source, target)
+    np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-9)
+    np.testing.assert_allclose(found[1].numpy(), 2.0 * expected, atol=1e-9)
 
 
 def test_resampling_keeps_a_linear_field():

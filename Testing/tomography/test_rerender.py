@@ -10,6 +10,7 @@ import torch
 from rerender_phantoms import chords, inside_ball
 
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.evaluation.rtk_projection import rtk_projection
 from XRayTo3DLib.imaging.film_settings import FilmSettings
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.materials import Material, linear_attenuation
@@ -75,6 +76,28 @@ def test_chord_of_a_ball_from_an_oblique_raised_tube(muscle_ball: DensityVolume)
     assert np.abs(ours - chord)[within].max() < 0.5 * GRID.spacing
     assert np.mean(ours[within] / chord[within]) == pytest.approx(1.0, abs=2e-3)
     np.testing.assert_array_equal(ours[miss > RADIUS + 2 * GRID.spacing], 0.0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # itk's bindings, on being loaded
+@pytest.mark.parametrize(("air", "largest"), [(2, 3e-4), (1, 1e-2)])
+def test_random_voxels_are_seen_as_rtk_sees_them(air: int, largest: float) -> None:
+    """But for the border: RTK ends a volume at its outermost voxels' centres.
+
+    Ours fades over one voxel beyond them. Of that two voxels of air leave nothing and one leaves
+    little; of random voxels up to the border the two see up to a fifth differently.
+    """
+    inner = (slice(air, -air),) * 3
+    volume = np.zeros(GRID.shape, dtype=np.float32)
+    volume[inner] = np.random.default_rng(0).random(GRID.shape, dtype=np.float32)[inner]
+    try:
+        theirs = rtk_projection(volume, GRID, CAMERA.view)
+    except XRayTo3DError as reason:
+        pytest.skip(str(reason))
+    renderer = Renderer(DensityVolume(volume * np.float32(mu(Material.CORTEX)), GRID))
+    paths = renderer.paths(CAMERA.view).numpy()
+    ours = sum(mu(material) * paths[material] for material in Material) / mu(Material.CORTEX)
+    assert np.ptp(theirs) > 10
+    assert np.abs(ours - theirs).max() < largest * theirs.max()
 
 
 def test_live_pictures_stay_close_to_the_chord(muscle_ball: DensityVolume) -> None:

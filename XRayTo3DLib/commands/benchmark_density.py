@@ -38,7 +38,8 @@ def benchmark_density(
     """Measure estimated densities against the truth of simulated films.
 
     Contestants: the network alone, with the films' detail, the films smeared back along their
-    rays, the mean leg and the nearest leg of a bank. Writes scores.csv and table.md.
+    rays (with a tone curve that can be known, and with one that only the truth tells), the mean leg
+    and the nearest leg of a bank. Writes scores.csv and table.md.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -19,10 +19,11 @@ from XRayTo3DLib.training.cases import FILM_SPACING
 from XRayTo3DLib.training.density_cases import DensityCase
 
 
-def smeared(measured: Sequence[MeasuredView], grid: VolumeGrid, rounds: int = 3) -> Tensor:
+def smeared(measured: Sequence[MeasuredView], grid: VolumeGrid, rounds: int = 12) -> Tensor:
     """Each film's line integrals spread evenly along its rays, ``(z, y, x)`` 1/mm.
 
     Of two films it is what algebraic reconstruction makes of them without any knowledge of legs.
+    From nothing and with two films that takes more rounds than from a good guess.
     """
     nothing = torch.zeros(grid.shape)
     return made_consistent(nothing, torch.ones(grid.shape), grid, list(measured), rounds)

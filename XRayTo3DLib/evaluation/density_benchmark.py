@@ -33,7 +33,7 @@ from XRayTo3DLib.tomography.density import DENSITY_GRID
 from XRayTo3DLib.tomography.density_network import WATER
 from XRayTo3DLib.tomography.density_weights import DensityModel, load_density_model
 from XRayTo3DLib.tomography.estimate import coarse_density
-from XRayTo3DLib.tomography.film_fit import fit_film
+from XRayTo3DLib.tomography.film_fit import SHADING_MM, fit_film
 from XRayTo3DLib.tomography.fine_density import FINE_GRID, fine_density
 from XRayTo3DLib.tomography.resampling import resampled
 from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING, NETWORK_GRID
@@ -180,18 +180,24 @@ def _estimates(
     grid = model.network.settings.grid
     found = []
     mean = resampled(WATER * model.network.mean, grid, FINE_GRID)
+    curves = {"smeared back": mean}
+    if leg.truth is not None:
+        curves["smeared back, oracle"] = leg.truth.attenuation
     for shown, slots in INPUTS.items():
         films = leg.chosen(slots)
         coarse = coarse_density(model, films, slots, torch.device("cpu"))
         for name, rounds in (("network alone", 0), ("ours", 3)):
             fine = fine_density(coarse[0], coarse[1], grid, films, rounds)
             found.append((name, shown, fine.attenuation))
-        # Smearing needs line integrals: the best tone curve there can be, fitted to the truth.
-        reference = mean if leg.truth is None else leg.truth.attenuation
-        measured = [
-            fit_film(pixels, view, reference, FINE_GRID, np.inf).measured for pixels, view in films
-        ]
-        found.append(("smeared back", shown, smeared(measured, FINE_GRID)))
+        # Smearing needs line integrals. What can be known: the tone curve by which the film fits
+        # the mean leg. What cannot: the one by which it fits the truth.
+        for name, reference in curves.items():
+            shading = SHADING_MM if reference is mean else np.inf
+            measured = [
+                fit_film(pixels, view, reference, FINE_GRID, shading).measured
+                for pixels, view in films
+            ]
+            found.append((name, shown, smeared(measured, FINE_GRID)))
         found.append(("mean leg", shown, mean))
         if nearest is not None:
             pictures = torch.stack(

@@ -15,7 +15,7 @@ from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.projector import project
 from XRayTo3DLib.reconstruction.losses import ngcc
 from XRayTo3DLib.tomography.consistency import MeasuredView
-from XRayTo3DLib.tomography.film_sampling import film_on
+from XRayTo3DLib.tomography.film_sampling import film_on, without_white_edge
 from XRayTo3DLib.tomography.tone_fit import ToneCurve, fit_tone
 
 DETECTOR_SIZE = 256
@@ -50,7 +50,7 @@ class FilmFit:
     Attributes:
         detector: on which all the pictures lie.
         greys: ``(rows, columns)`` float32, the film.
-        known: ``(rows, columns)`` bool, what of that lies on the film.
+        known: ``(rows, columns)`` bool, what of that lies on the film and is no white edge.
         tone: its greys and line integrals.
         shading: ``(rows, columns)`` float32, line integral that the volume has more than the tone
             curve gives, smooth.
@@ -96,6 +96,7 @@ def fit_film(
     """
     detector = view.resampled(DETECTOR_SPACING, DETECTOR_SIZE)
     greys, known = film_on(pixels, view, detector)
+    known = without_white_edge(greys, known)
     with torch.no_grad():
         projected = project(volume, grid, detector)
     tone = fit_tone(greys[known].numpy(), projected[known].numpy())

@@ -11,10 +11,15 @@ from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.tomography.consistency import made_consistent
 from XRayTo3DLib.tomography.density import DENSITY_GRID
+from XRayTo3DLib.tomography.density_network import LEVELS, WATER
 from XRayTo3DLib.tomography.film_fit import FilmFit, fit_film
+from XRayTo3DLib.tomography.leg_outline import carved
 from XRayTo3DLib.tomography.resampling import resampled
 
 _SIZE = 192
+
+_AIR_BELOW = 0.1
+"""Expected share of water's attenuation below which a voxel of the coarse volume is air."""
 
 FINE_GRID = VolumeGrid(
     (_SIZE,) * 3,
@@ -56,13 +61,21 @@ def fine_density(
         deviation: ``(z, y, x)`` 1/mm, how unsure it is.
         grid: of both.
         films: pixels ``(rows, columns)``, more attenuation brighter, and where they were taken.
-        rounds: of the correction; 0 gives the coarse volume on the fine grid.
+        rounds: of the correction; 0 gives the coarse volume on the fine grid, as it is.
         fine_grid: where the result lies.
     """
+    if rounds:
+        mean, deviation = carved(mean, deviation, grid, films)
+        # Where the network is all but sure of air, it is air, and no film puts anything there.
+        leg = mean > _AIR_BELOW * WATER
+        mean, deviation = mean * leg, deviation * leg
     volume = resampled(mean, grid, fine_grid).clamp_min(0.0)
     spread = resampled(deviation, grid, fine_grid)
-    fits = tuple(fit_film(pixels, view, volume, fine_grid) for pixels, view in films)
+    # The coarse volume projects as its interpolation does, in a third of the time.
+    fits = tuple(fit_film(pixels, view, mean, grid) for pixels, view in films)
     if rounds:
         measured = [fit.measured for fit in fits]
-        volume = made_consistent(volume, spread.square(), fine_grid, measured, rounds)
+        volume = made_consistent(
+            volume, spread.square(), fine_grid, measured, rounds, WATER * LEVELS[-1]
+        )
     return FineDensity(volume, spread, fine_grid, fits)
