@@ -13,7 +13,8 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import read_surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.reconstruction.outputs import OUTPUT_NAMES, check_destination, write_outputs
+from XRayTo3DLib.reconstruction.destination import OUTPUT_NAMES, check_destination
+from XRayTo3DLib.reconstruction.outputs import write_outputs
 from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
 
 _GREY = np.full((2, 8, 8), 0.5, np.float32)

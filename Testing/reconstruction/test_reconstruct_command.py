@@ -18,7 +18,7 @@ from XRayTo3DLib import cli
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.reconstruction.outputs import OUTPUT_NAMES
+from XRayTo3DLib.reconstruction.destination import OUTPUT_NAMES
 from XRayTo3DLib.reconstruction.result import Reconstruction
 
 

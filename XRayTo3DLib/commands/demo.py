@@ -28,7 +28,8 @@ def demo(
     from XRayTo3DLib.commands.summary import print_summary
     from XRayTo3DLib.evaluation.tables import score_knee, summarise, terminal_table
     from XRayTo3DLib.progress import ShellProgress
-    from XRayTo3DLib.reconstruction.outputs import REPORT_NAME, check_destination, write_outputs
+    from XRayTo3DLib.reconstruction.destination import REPORT_NAME, check_destination
+    from XRayTo3DLib.reconstruction.outputs import write_outputs
     from XRayTo3DLib.reconstruction.reconstruct import reconstruct
     from XRayTo3DLib.resources import resource_path
 

@@ -194,7 +194,9 @@ def reconstruct(
     from XRayTo3DLib.imaging.film_options import FilmOptions, read_films
     from XRayTo3DLib.imaging.radiograph import Side
     from XRayTo3DLib.progress import ShellProgress, silent
+    from XRayTo3DLib.reconstruction.destination import REPORT_NAME, check_destination
 
+    check_destination(output, overwrite=overwrite)
     films = read_films(
         FilmOptions(ap, flip_ap, ap_bone_dark, ap_spacing, ap_sid, ap_sod),
         FilmOptions(
@@ -207,10 +209,9 @@ def reconstruct(
     )
     # Not before the films are known to be good: importing the networks takes seconds.
     from XRayTo3DLib.commands.summary import print_summary
-    from XRayTo3DLib.reconstruction.outputs import REPORT_NAME, check_destination, write_outputs
+    from XRayTo3DLib.reconstruction.outputs import write_outputs
     from XRayTo3DLib.reconstruction.reconstruct import reconstruct as reconstruct_knee
 
-    check_destination(output, overwrite=overwrite)
     _use_threads(threads)
     with nullcontext(silent) if quiet else ShellProgress() as progress:
         result = reconstruct_knee(

@@ -77,7 +77,8 @@ def register(
     from XRayTo3DLib.imaging.film_options import FilmOptions, read_films
     from XRayTo3DLib.imaging.radiograph import Side
     from XRayTo3DLib.progress import ShellProgress
-    from XRayTo3DLib.reconstruction.outputs import REPORT_NAME, check_destination, write_outputs
+    from XRayTo3DLib.reconstruction.destination import REPORT_NAME, check_destination
+    from XRayTo3DLib.reconstruction.outputs import write_outputs
     from XRayTo3DLib.reconstruction.registration import Registrar, RegistrationSettings
     from XRayTo3DLib.reconstruction.registration_pose import read_start
     from XRayTo3DLib.reconstruction.registration_result import registered

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.imaging.radiograph import Origin
-from XRayTo3DLib.reconstruction.outputs import surface_name
+from XRayTo3DLib.reconstruction.destination import surface_name
 
 _FILMS = {"frontal": "ap", "lateral": "lateral"}
 _CHANGES = {

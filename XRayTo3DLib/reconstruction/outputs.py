@@ -12,10 +12,18 @@ from pathlib import Path
 
 import torch
 
-from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.surface import write_surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.progress import Progress, silent
+from XRayTo3DLib.reconstruction.destination import (
+    OUTPUT_NAMES,
+    OVERVIEW_NAME,
+    REPORT_NAME,
+    SEGMENTATION_NAME,
+    STYLE_NAME,
+    check_destination,
+    surface_name,
+)
 from XRayTo3DLib.reconstruction.outlines import outlines_of
 from XRayTo3DLib.reconstruction.overview import write_overview
 from XRayTo3DLib.reconstruction.report import build_report
@@ -23,50 +31,7 @@ from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.segmentation_file import write_segmentation
 from XRayTo3DLib.style.film_sheet import write_sheet
 
-SEGMENTATION_NAME = "knee.seg.nrrd"
-OVERVIEW_NAME = "overview.png"
-REPORT_NAME = "report.json"
-STYLE_NAME = "style.png"
-
-
-def surface_name(bone: Bone) -> str:
-    """File name of a bone's surface."""
-    return f"{bone.key}.stl"
-
-
-OUTPUT_NAMES = (
-    *(surface_name(bone) for bone in Bone),
-    SEGMENTATION_NAME,
-    OVERVIEW_NAME,
-    REPORT_NAME,
-    STYLE_NAME,
-)
-"""Every file that :func:`write_outputs` may write, replace or remove; it touches no other."""
-
 _STAGE = "Writing files"
-
-
-def check_destination(directory: str | Path, *, overwrite: bool = False) -> None:
-    """Find out, before any work is done, whether the outputs may go to ``directory``.
-
-    Raises:
-        XRayTo3DError: it is or lies below a file, or holds one of :data:`OUTPUT_NAMES` and
-            ``overwrite`` is off.
-    """
-    directory = Path(directory)
-    for folder in (directory, *directory.parents):
-        if os.path.lexists(folder) and not folder.is_dir():
-            raise XRayTo3DError(f"{folder} is not a folder; name another with --output.")
-    for name in OUTPUT_NAMES:
-        target = directory / name
-        if target.is_dir():
-            raise XRayTo3DError(
-                f"{target} is a folder where a file must go; name another folder with --output."
-            )
-        if os.path.lexists(target) and not overwrite:
-            raise XRayTo3DError(
-                f"{target} exists; use --overwrite to replace it or another folder for --output."
-            )
 
 
 def write_outputs(

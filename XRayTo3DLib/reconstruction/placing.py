@@ -29,10 +29,10 @@ _WHOLE_LEG = 240.0
 _LEANS = 4.0
 """Degrees; training knees lean as much, so that less needs no turning."""
 
-_LEANS_ALONE = 7.0
+_LEANS_ALONE = 9.0
 """Degrees beyond which a film of a knee alone, which was not searched, is turned. People's shafts
-lean by up to 4 degrees by themselves, and the networks bear 3 degrees more: there a correction is
-worth nothing, and a film's own geometry is better than its picture."""
+lean by up to 7 degrees by themselves, and a film that is turned wrongly disagrees with the other
+one, which costs more than a lean that both share."""
 
 
 Leans = tuple[float | None, float | None]
