@@ -17,12 +17,11 @@ from XRayTo3DLib.imaging.reading import read_radiograph
 from XRayTo3DLib.reconstruction.calibration_ball import find_ball, scale_by_ball, scale_by_ruler
 from XRayTo3DLib.reconstruction.finding import find_knee
 from XRayTo3DLib.reconstruction.finding_geometry import (
-    film_on_detector,
     rolled,
     upright_detector,
     upright_geometry,
 )
-from XRayTo3DLib.reconstruction.finding_window import FilmSampler, Window
+from XRayTo3DLib.reconstruction.finding_window import FilmSampler, Window, film_on_detector
 from XRayTo3DLib.reconstruction.long_axis import Line, condylar_width, shaft_axis
 from XRayTo3DLib.reconstruction.standard_film import standard_film
 from XRayTo3DLib.reconstruction.weights import load_model

@@ -2,7 +2,8 @@
 
 The pixels stay where they are: the detector is turned in its plane, so that what is seen on the
 film runs along the world's z. The networks must be shown films upright as well, which
-:func:`upright_detector` and :func:`film_on_detector` do.
+:func:`upright_detector` and
+:func:`XRayTo3DLib.reconstruction.finding_window.film_on_detector` do.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from torch import Tensor
 
 from XRayTo3DLib.imaging.centres import Pixel
 from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry
 from XRayTo3DLib.imaging.radiograph import Radiograph
-from XRayTo3DLib.reconstruction.finding_window import FilmSampler
 
 
 def rolled(view: ViewGeometry, roll: float) -> ViewGeometry:
@@ -88,17 +87,3 @@ def upright_detector(view: ViewGeometry, spacing: float, size: int) -> ViewGeome
         row_step=down,
         column_step=right,
     )
-
-
-def film_on_detector(pixels: np.ndarray, view: ViewGeometry, detector: ViewGeometry) -> Tensor:
-    """What a network sees of a film on any detector in the film's plane.
-
-    Args:
-        pixels: ``(rows, columns)``, bone bright.
-        view: where they were taken.
-        detector: in the same plane, such as of :func:`upright_detector`.
-
-    Returns:
-        as of :func:`~XRayTo3DLib.reconstruction.standard_film.standard_film`.
-    """
-    return FilmSampler(pixels).at(view.project(detector.pixel_positions()))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from XRayTo3DLib.imaging.centres import Pixel
+from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.normalisation import normalise_film
 
 
@@ -102,3 +103,18 @@ class FilmSampler:
                 whole, block, ceil_mode=True, count_include_pad=False
             )
         return self._pooled[block]
+
+
+def film_on_detector(pixels: np.ndarray, view: ViewGeometry, detector: ViewGeometry) -> Tensor:
+    """What a network sees of a film on any detector in the film's plane.
+
+    Args:
+        pixels: ``(rows, columns)``, bone bright.
+        view: where they were taken.
+        detector: in the same plane, such as of
+            :func:`XRayTo3DLib.reconstruction.finding_geometry.upright_detector`.
+
+    Returns:
+        as of :func:`~XRayTo3DLib.reconstruction.standard_film.standard_film`.
+    """
+    return FilmSampler(pixels).at(view.project(detector.pixel_positions()))
