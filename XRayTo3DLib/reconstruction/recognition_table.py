@@ -1,6 +1,6 @@
 """What silhouettes of a knee measure, and how much each kind of misfit counts.
 
-Written by Testing/benchmarks/fit_recognition.py with the weights knee-encode64, from 60
+Written by Testing/benchmarks/fit_recognition.py with the weights knee-finder64, from 60
 simulated films of training people and 48 pictures of anything but knees.
 """
 
