@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
-from draw_layout import BONES_MANAGERS, SLICE_MANAGERS, _picture, _window
 from generated_density import sample_density
+from off_screen import BONES_MANAGERS, OffScreenViews
 from PIL import Image
 
 from XRayTo3DLib.imaging.grid import VolumeGrid
@@ -41,7 +40,7 @@ MANAGERS_3D = (*BONES_MANAGERS, "vtkMRMLVolumeRenderingDisplayableManager")
 SLAB_UNITS, SLAB_MM = 1200.0, 30.0
 
 
-class DensityViews:
+class DensityViews(OffScreenViews):
     """The three views of a density.
 
     Args:
@@ -49,24 +48,17 @@ class DensityViews:
     """
 
     def __init__(self, density: DensityNodes) -> None:
+        super().__init__(density.volume.GetScene())
         self._density = density
-        self._scene = density.volume.GetScene()
-        self._colours = slicer.vtkMRMLColorLogic()
-        self._colours.SetMRMLScene(self._scene)  # makes the tables that every Slicer has
-        self._application = slicer.vtkMRMLApplicationLogic()
-        self._application.SetMRMLScene(self._scene)
-        self._slice_logics = vtk.vtkCollection()
-        self._application.SetSliceLogics(self._slice_logics)
-        self._kept: list[Any] = []
         show_density_in_layout(density)
-        self._logics = {name: self._slice_logic(name) for name in (RERENDERED, FREE)}
+        self.add_slices(RERENDERED, FREE)
 
     def film(self, rerendered: Rerendered, viewpoint: Viewpoint, width: int) -> np.ndarray:
         """The slice view of the re-rendered film, ``(rows, columns, 3)`` uint8."""
         height = width // 2 if viewpoint.stereo else width
         slice_view(self._scene, RERENDERED).SetDimensions(width, height, 1)
         show_picture(rerendered.show(viewpoint), rerendered.detector(viewpoint))
-        return self._slice(RERENDERED, width, height)
+        return self.slice(RERENDERED, width, height)
 
     def free(self, size: int, orientation: str = "Coronal", offset: float = -10.0) -> np.ndarray:
         """The free slice through the joint, ``(rows, columns, 3)`` uint8."""
@@ -76,7 +68,7 @@ class DensityViews:
         node.SetFieldOfView(210.0, 210.0, 1.0)
         node.UpdateMatrices()
         node.SetSliceOffset(offset)
-        return self._slice(FREE, size, size)
+        return self.slice(FREE, size, size)
 
     def rendered(self, preset: Preset, size: int, camera: Any = None) -> np.ndarray:
         """The 3D view, ``(rows, columns, 3)`` uint8."""
@@ -89,51 +81,7 @@ class DensityViews:
             camera = slicer.vtkMRMLCameraNode()
             aim_camera(camera, Side.RIGHT)
             camera.GetCamera().Zoom(1.7)
-        camera.SetLayoutName(node.GetLayoutName())
-        self._scene.AddNode(camera)
-        window, renderer = _window(size)
-        factory = slicer.vtkMRMLThreeDViewDisplayableManagerFactory
-        group = self._managers(factory, MANAGERS_3D, renderer, node)
-        group.RequestRender()
-        picture = _picture(window)
-        self._scene.RemoveNode(camera)
-        return picture
-
-    def _slice_logic(self, name: str) -> Any:
-        logic = slicer.vtkMRMLSliceLogic()
-        logic.SetMRMLApplicationLogic(self._application)
-        logic.SetMRMLScene(self._scene)
-        logic.SetSliceNode(slice_view(self._scene, name))
-        self._slice_logics.AddItem(logic)
-        return logic
-
-    def _slice(self, name: str, width: int, height: int) -> np.ndarray:
-        logic = self._logics[name]
-        logic.UpdatePipeline()
-        window, renderer = _window(width)
-        window.SetSize(width, height)
-        mapper = vtk.vtkImageMapper()
-        mapper.SetColorWindow(255)
-        mapper.SetColorLevel(127.5)
-        mapper.SetInputConnection(logic.GetImageDataConnection())
-        actor = vtk.vtkActor2D()
-        actor.SetMapper(mapper)
-        actor.GetProperty().SetDisplayLocationToBackground()
-        renderer.AddViewProp(actor)
-        factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory
-        self._managers(factory, SLICE_MANAGERS, renderer, slice_view(self._scene, name))
-        return _picture(window)
-
-    def _managers(self, factory: Any, names: tuple[str, ...], renderer: Any, node: Any) -> Any:
-        instance = factory.GetInstance()
-        instance.SetMRMLApplicationLogic(self._application)
-        for name in names:
-            if not instance.IsDisplayableManagerRegistered(name):
-                instance.RegisterDisplayableManager(name)
-        group = instance.InstantiateDisplayableManagers(renderer)
-        group.SetMRMLDisplayableNode(node)
-        self._kept.append(group)
-        return group
+        return self.volume(node, camera, MANAGERS_3D, size)
 
 
 def composed(density: DensityNodes) -> np.ndarray:

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
+from off_screen import BONES_MANAGERS, OffScreenViews
 from PIL import Image
-from vtk.util.numpy_support import vtk_to_numpy
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.distance import signed_depth
@@ -41,16 +40,8 @@ from XRayTo3DLib.slicer.outlines import LiveOutlines
 from XRayTo3DLib.slicer.sample_films import SAMPLES
 from XRayTo3DLib.slicer.work import Settings, load_samples, reconstruct_films
 
-SLICE_MANAGERS = ("vtkMRMLModelSliceDisplayableManager", "vtkMRMLSegmentationsDisplayableManager2D")
-BONES_MANAGERS = (
-    "vtkMRMLCameraDisplayableManager",
-    "vtkMRMLViewDisplayableManager",
-    "vtkMRMLModelDisplayableManager",
-    "vtkMRMLSegmentationsDisplayableManager3D",
-)
 
-
-class Views:
+class Views(OffScreenViews):
     """The four views of a knee.
 
     Args:
@@ -58,18 +49,11 @@ class Views:
     """
 
     def __init__(self, knee: KneeNodes) -> None:
+        super().__init__(knee.record.GetScene())
         self._knee = knee
-        self._scene = knee.record.GetScene()
-        self._colours = slicer.vtkMRMLColorLogic()
-        self._colours.SetMRMLScene(self._scene)  # makes the tables that every Slicer has
-        self._application = slicer.vtkMRMLApplicationLogic()
-        self._application.SetMRMLScene(self._scene)
-        self._slice_logics = vtk.vtkCollection()
-        self._application.SetSliceLogics(self._slice_logics)
-        self._kept: list[Any] = []
         LiveOutlines(knee).stop()
         show_in_layout(knee)
-        self._logics = {name: self._slice_logic(name) for name in (AP, LATERAL, FREE)}
+        self.add_slices(AP, LATERAL, FREE)
 
     def film(self, number: int, size: int = 500) -> np.ndarray:
         """The slice view of a film, ``(rows, columns, 3)`` uint8."""
@@ -77,7 +61,7 @@ class Views:
         node = slice_view(self._scene, name)
         node.SetDimensions(size, size, 1)
         look_at_film(node, self._knee.geometry.views[number])
-        return self._slice(name, size)
+        return self.slice(name, size, size)
 
     def free(self, size: int = 500) -> np.ndarray:
         """The free slice, axial through the joint, ``(rows, columns, 3)`` uint8."""
@@ -87,80 +71,13 @@ class Views:
         node.SetFieldOfView(150.0, 150.0, 1.0)
         node.UpdateMatrices()
         node.SetSliceOffset(8.0)
-        return self._slice(FREE, size)
+        return self.slice(FREE, size, size)
 
     def bones(self, size: int = 700) -> np.ndarray:
         """The 3D view, ``(rows, columns, 3)`` uint8."""
-        node = bones_view(self._scene)
         camera = slicer.vtkMRMLCameraNode()
-        camera.SetLayoutName(node.GetLayoutName())
-        camera = self._scene.AddNode(camera)
-        window, renderer = _window(size)
-        group = self._managers(
-            slicer.vtkMRMLThreeDViewDisplayableManagerFactory, BONES_MANAGERS, renderer, node
-        )
         aim_camera(camera, self._knee.side)
-        group.RequestRender()
-        return _picture(window)
-
-    def _slice_logic(self, name: str) -> Any:
-        logic = slicer.vtkMRMLSliceLogic()
-        logic.SetMRMLApplicationLogic(self._application)
-        logic.SetMRMLScene(self._scene)
-        logic.SetSliceNode(slice_view(self._scene, name))
-        self._slice_logics.AddItem(logic)
-        return logic
-
-    def _slice(self, name: str, size: int) -> np.ndarray:
-        logic = self._logics[name]
-        logic.UpdatePipeline()
-        window, renderer = _window(size)
-        mapper = vtk.vtkImageMapper()
-        mapper.SetColorWindow(255)
-        mapper.SetColorLevel(127.5)
-        mapper.SetInputConnection(logic.GetImageDataConnection())
-        actor = vtk.vtkActor2D()
-        actor.SetMapper(mapper)
-        actor.GetProperty().SetDisplayLocationToBackground()
-        renderer.AddViewProp(actor)
-        factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory
-        self._managers(factory, SLICE_MANAGERS, renderer, slice_view(self._scene, name))
-        return _picture(window)
-
-    def _managers(self, factory: Any, names: tuple[str, ...], renderer: Any, node: Any) -> Any:
-        instance = factory.GetInstance()
-        instance.SetMRMLApplicationLogic(self._application)
-        for name in names:
-            if not instance.IsDisplayableManagerRegistered(name):
-                instance.RegisterDisplayableManager(name)
-        group = instance.InstantiateDisplayableManagers(renderer)
-        group.SetMRMLDisplayableNode(node)
-        self._kept.append(group)
-        return group
-
-
-def _window(size: int) -> tuple[vtk.vtkRenderWindow, vtk.vtkRenderer]:
-    window = vtk.vtkRenderWindow()
-    window.SetOffScreenRendering(True)
-    window.SetMultiSamples(0)
-    window.SetSize(size, size)
-    renderer = vtk.vtkRenderer()
-    window.AddRenderer(renderer)
-    interactor = vtk.vtkGenericRenderWindowInteractor()
-    interactor.SetRenderWindow(window)
-    return window, renderer
-
-
-def _picture(window: vtk.vtkRenderWindow) -> np.ndarray:
-    window.Render()
-    grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    grab.Update()
-    image = grab.GetOutput()
-    columns, rows, _ = image.GetDimensions()
-    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, -1)
-    return pixels[::-1, :, :3].copy()
+        return self.volume(bones_view(self._scene), camera, BONES_MANAGERS, size)
 
 
 def composed(views: Views) -> np.ndarray:
