@@ -9,9 +9,6 @@ from XRayTo3DLib.errors import XRayTo3DError
 SHIPPED = "knee-encode64"
 """Name of the weights that reconstructions use unless told otherwise."""
 
-FINDER = "knee-finder64"
-"""Name of the weights by whose silhouettes films are recognised and knees found."""
-
 _LIBRARY = Path(__file__).resolve().parent
 
 # In a checkout and in a built Slicer extension Resources stands beside the library; in an

@@ -41,7 +41,7 @@ from XRayTo3DLib.imaging.radiograph import (  # noqa: E402
 from XRayTo3DLib.reconstruction.casts import shows_cast  # noqa: E402
 from XRayTo3DLib.reconstruction.implants import metal_on  # noqa: E402
 from XRayTo3DLib.reconstruction.recognition_looks import bones_seen  # noqa: E402
-from XRayTo3DLib.reconstruction.weights import load_finder  # noqa: E402
+from XRayTo3DLib.reconstruction.weights import load_model  # noqa: E402
 
 SID, SOD, SPACING, SHAPE = 1100.0, 1000.0, 0.66, (330, 360)
 """A film of 198 mm × 216 mm at the knee."""
@@ -147,7 +147,7 @@ def main(
     count: Annotated[int, typer.Option("--films", help="Films of each leg and view.")] = 6,
 ) -> None:
     """Print the table."""
-    model = load_finder()
+    model = load_model()
     shown: Counter = Counter()
     cast: Counter = Counter()
     metal: Counter = Counter()

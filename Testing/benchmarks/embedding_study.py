@@ -34,7 +34,7 @@ from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps  # noqa: E402
 from XRayTo3DLib.anatomy.knee import Knee, condyle_box, load_knees, split_by_person  # noqa: E402
 from XRayTo3DLib.anatomy.osteophytes import HIGHEST_GRADE, with_osteophytes  # noqa: E402
 from XRayTo3DLib.reconstruction.embedding import embed_standard  # noqa: E402
-from XRayTo3DLib.reconstruction.weights import load_finder  # noqa: E402
+from XRayTo3DLib.reconstruction.weights import load_model  # noqa: E402
 from XRayTo3DLib.training.cases import make_case  # noqa: E402
 from XRayTo3DLib.training.dataset import films_of  # noqa: E402
 
@@ -91,7 +91,7 @@ def of_pixels(pictures: torch.Tensor, lateral: bool) -> torch.Tensor:
 
 
 def of_weights(weights: Path | None) -> Vectors:
-    model = load_finder(weights)
+    model = load_model(weights)
 
     def vectors(pictures: torch.Tensor, lateral: bool) -> torch.Tensor:
         return torch.cat([embed_standard(part, lateral, model) for part in pictures.split(8)])

@@ -56,7 +56,7 @@ from XRayTo3DLib.reconstruction.long_axis import (  # noqa: E402
     shaft_axis,
 )
 from XRayTo3DLib.reconstruction.projected import silhouette  # noqa: E402
-from XRayTo3DLib.reconstruction.weights import Model, load_finder  # noqa: E402
+from XRayTo3DLib.reconstruction.weights import Model, load_model  # noqa: E402
 
 HELD_OUT = ("lhdl", "vhf", "mc22")
 STEP, SIZE = 1.36, 128
@@ -313,7 +313,7 @@ def films(
 ) -> None:
     """Find knees on whole films and print median and 95th percentile of the errors."""
     torch.set_num_threads(threads)
-    model = load_finder(weights)
+    model = load_model(weights)
     people = {knee.name: knee for knee in load_knees(bones)}
     rows: list[Errors] = []
     for name in knees.split(","):

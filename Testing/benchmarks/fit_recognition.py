@@ -41,7 +41,7 @@ from XRayTo3DLib.reconstruction.recognition_looks import (  # noqa: E402
     looks_at,
 )
 from XRayTo3DLib.reconstruction.recognition_score import FEATURES, GROUPS, Scoring  # noqa: E402
-from XRayTo3DLib.reconstruction.weights import Model, load_finder  # noqa: E402
+from XRayTo3DLib.reconstruction.weights import Model, load_model  # noqa: E402
 from XRayTo3DLib.training.bank import list_cases  # noqa: E402
 from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING, Case  # noqa: E402
 from XRayTo3DLib.training.dataset import films_of  # noqa: E402
@@ -284,7 +284,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of all chance.")] = 0,
 ) -> None:
     """Film, look, fit, write."""
-    model = load_finder(weights)
+    model = load_model(weights)
     paths = list_cases(bank)
     paths = paths[:: max(1, len(paths) // cases)][:cases]
     now = recognition_table.SHIPPED

@@ -33,7 +33,7 @@ from XRayTo3DLib.evaluation.metrics import solid_dice  # noqa: E402
 from XRayTo3DLib.imaging.radiograph import Radiograph  # noqa: E402
 from XRayTo3DLib.reconstruction.leaning import lean_on  # noqa: E402
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct  # noqa: E402
-from XRayTo3DLib.reconstruction.weights import load_finder  # noqa: E402
+from XRayTo3DLib.reconstruction.weights import load_model  # noqa: E402
 
 app = typer.Typer(add_completion=False)
 
@@ -53,7 +53,7 @@ def main(
     weights: Annotated[Path | None, typer.Option(help="Of the network.")] = None,
 ) -> None:
     """Print the table."""
-    model, rng = load_finder(weights), np.random.default_rng(0)
+    model, rng = load_model(weights), np.random.default_rng(0)
     known = {knee.name: knee for knee in load_knees(bones) if knee.is_complete}
     print("| knee | film | turned, ° | lean less turn, °: AP | lateral | as stated | corrected |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")

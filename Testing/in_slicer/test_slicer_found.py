@@ -15,7 +15,7 @@ from XRayTo3DLib.imaging.radiograph import Origin, Side, Sourced
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction.finding import FoundKnee, find_knee
 from XRayTo3DLib.reconstruction.leaning import lean_on
-from XRayTo3DLib.reconstruction.weights import load_finder
+from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.slicer.films import film_of, restate_film, show_film
 from XRayTo3DLib.slicer.found_knee import (
     FoundOnFilm,
@@ -49,7 +49,7 @@ def films(scene: slicer.vtkMRMLScene) -> tuple[Node, Node]:
 def knees() -> dict[int, FoundKnee]:
     """Found once; finding takes some seconds a film."""
     scene = slicer.vtkMRMLScene()
-    model = load_finder()
+    model = load_model()
     return {n: find_knee(film_of(node), model) for n, node in enumerate(load_samples(scene))}
 
 
@@ -135,7 +135,7 @@ def test_a_box_that_was_moved_does_not_cost_the_lean_of_the_leg(
     for node in films:
         film = film_of(node)
         middle = (np.array(film.pixels.shape) - 1) / 2
-        expected.append(lean_on(film, load_finder(), (middle[0], middle[1])).degrees - 14.0)
+        expected.append(lean_on(film, load_model(), (middle[0], middle[1])).degrees - 14.0)
         # SciPy turns counter-clockwise as the picture is seen: the leg leans to the left.
         pixels = rotate(film.pixels, 14.0, reshape=False, order=1, mode="nearest")
         show_film(node, replace(film, pixels=pixels), film_geometry(film))

@@ -16,7 +16,7 @@ from XRayTo3DLib.imaging.reading import read_radiograph
 from XRayTo3DLib.reconstruction.casts import bands_beside, shows_cast
 from XRayTo3DLib.reconstruction.checking import check_films
 from XRayTo3DLib.reconstruction.recognition_looks import bones_seen
-from XRayTo3DLib.reconstruction.weights import load_finder
+from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.resources import resource_path
 
 
@@ -26,7 +26,7 @@ def film(request: pytest.FixtureRequest) -> Radiograph:
 
 
 def bones(film: Radiograph) -> tuple[torch.Tensor, float]:
-    return bones_seen(film, load_finder())
+    return bones_seen(film, load_model())
 
 
 def across(film: Radiograph) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_it_is_warned_of() -> None:
         read_radiograph(resource_path("SampleData") / f"knee_{name}.dcm")
         for name in ("ap", "lateral")
     ]
-    pair = check_films(with_tube(films[0]), films[1], load_finder())
+    pair = check_films(with_tube(films[0]), films[1], load_model())
     assert [film.cast for film in pair.films] == [True, False]
     told = [sum("in a cast" in line for line in film.warnings) for film in pair.films]
     assert told == [1, 0]

@@ -18,7 +18,7 @@ from XRayTo3DLib.imaging.radiograph import Origin, Radiograph
 from XRayTo3DLib.imaging.reading import read_radiograph
 from XRayTo3DLib.reconstruction.centring import find_centres, joint_position
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct
-from XRayTo3DLib.reconstruction.weights import Model, load_finder
+from XRayTo3DLib.reconstruction.weights import Model, load_model
 from XRayTo3DLib.resources import resource_path
 
 STEP = 1.36
@@ -57,7 +57,7 @@ def test_without_femur_or_tibia_there_is_no_joint(missing: int) -> None:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return load_finder()
+    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from XRayTo3DLib.reconstruction.checked_film import CheckedFilm
 from XRayTo3DLib.reconstruction.checking import CheckedPair, check_films
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.result import ModelIdentity
-from XRayTo3DLib.reconstruction.weights import Model, load_finder
+from XRayTo3DLib.reconstruction.weights import Model, load_model
 from XRayTo3DLib.resources import resource_path
 
 torch = pytest.importorskip("torch")
@@ -31,7 +31,7 @@ FACTS = ("view", "side", "orientation", "inverted")
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return load_finder()
+    return load_model()
 
 
 @pytest.fixture(scope="module")

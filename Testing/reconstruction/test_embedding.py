@@ -17,7 +17,7 @@ from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Sourced
 from XRayTo3DLib.imaging.reading import read_radiograph
 from XRayTo3DLib.reconstruction.embedding import embed, embedding_length
 from XRayTo3DLib.reconstruction.networks import PAPER, ReconstructionNetwork
-from XRayTo3DLib.reconstruction.weights import Model, load_finder
+from XRayTo3DLib.reconstruction.weights import Model, load_model
 from XRayTo3DLib.resources import resource_path
 
 FILMS = [resource_path("SampleData", f"knee_{view}.dcm") for view in ("ap", "lateral")]
@@ -25,7 +25,7 @@ FILMS = [resource_path("SampleData", f"knee_{view}.dcm") for view in ("ap", "lat
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return load_finder()
+    return load_model()
 
 
 @pytest.fixture(scope="module")

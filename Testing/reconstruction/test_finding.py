@@ -24,7 +24,7 @@ from XRayTo3DLib.reconstruction.finding_geometry import (
 from XRayTo3DLib.reconstruction.finding_window import FilmSampler, Window, film_on_detector
 from XRayTo3DLib.reconstruction.long_axis import Line, condylar_width, shaft_axis
 from XRayTo3DLib.reconstruction.standard_film import standard_film
-from XRayTo3DLib.reconstruction.weights import load_finder
+from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.resources import resource_path
 
 STEP = 1.36
@@ -117,7 +117,7 @@ def test_the_knee_is_found_on_a_larger_film_turned_and_shifted(frontal: Radiogra
     turned = ndimage.rotate(large, turn, reshape=False, order=1, mode="nearest")
     turned = ndimage.shift(turned, shift, order=1, mode="nearest")
     film = replace(frontal, pixels=turned)
-    model = load_finder()
+    model = load_model()
     plain, found = find_knee(frontal, model), find_knee(film, model)
     middle = (np.array([rows, columns]) - 1) / 2
     offset = np.array(plain.centre) - middle
@@ -136,7 +136,7 @@ def test_the_knee_is_found_on_a_larger_film_turned_and_shifted(frontal: Radiogra
 
 def test_an_assumed_scale_is_replaced_and_says_so(frontal: Radiograph) -> None:
     spacing = replace(frontal.spacing, value=(0.1, 0.1), origin=Origin.ASSUMED)
-    found = find_knee(replace(frontal, spacing=spacing), load_finder())
+    found = find_knee(replace(frontal, spacing=spacing), load_model())
     truth = np.array(frontal.spacing.value) / frontal.magnification
     assert found.scale.origin is Origin.ASSUMED
     assert abs(found.scale.step[0] / truth[0] - 1.0) < 3 * found.scale.relative

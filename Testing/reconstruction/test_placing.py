@@ -20,7 +20,7 @@ from XRayTo3DLib.reconstruction.placing import Placed, place
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct
 from XRayTo3DLib.reconstruction.report import build_report
 from XRayTo3DLib.reconstruction.result import Reconstruction
-from XRayTo3DLib.reconstruction.weights import load_finder
+from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.resources import resource_path
 
 LEAN = 9.0
@@ -100,7 +100,7 @@ def leans(placed: Placed) -> list[float]:
 def test_a_film_of_the_knee_alone_is_turned_upright(
     pair: tuple[Radiograph, Radiograph], side: Side
 ) -> None:
-    model = load_finder()
+    model = load_model()
     films = pair if side is Side.RIGHT else tuple(map(mirrored, pair))
     middles = [(np.array(film.pixels.shape) - 1) / 2 for film in films]
     own = [
@@ -117,13 +117,13 @@ def test_a_film_of_the_knee_alone_is_turned_upright(
 def test_an_upright_leg_is_left_as_the_film_shows_it(
     pair: tuple[Radiograph, Radiograph],
 ) -> None:
-    placed = place(load_finder(), *pair, 90.0, stated_centres(*pair))
+    placed = place(load_model(), *pair, 90.0, stated_centres(*pair))
     assert leans(placed) == [0.0, 0.0]
     assert not placed.centres.warnings
 
 
 def test_a_lean_that_somebody_states_counts(pair: tuple[Radiograph, Radiograph]) -> None:
-    placed = place(load_finder(), *pair, 90.0, stated_centres(*pair), leans=(5.0, -9.0))
+    placed = place(load_model(), *pair, 90.0, stated_centres(*pair), leans=(5.0, -9.0))
     assert leans(placed) == pytest.approx([5.0, -9.0])
     found = reconstruct(*pair, check_films=False, find_joint=False, lateral_lean=-9.0)
     assert leans(Placed(*pair, found.geometry, found.centres)) == pytest.approx([0.0, -9.0])
@@ -133,18 +133,18 @@ def test_a_lean_that_somebody_states_counts(pair: tuple[Radiograph, Radiograph])
 
 def test_nothing_leans_where_there_is_no_knee(pair: tuple[Radiograph, Radiograph]) -> None:
     blank = replace(pair[0], pixels=np.zeros_like(pair[0].pixels))
-    assert lean_on(blank, load_finder(), (200.0, 200.0)).confidence < SURE
+    assert lean_on(blank, load_model(), (200.0, 200.0)).confidence < SURE
 
 
 def test_what_the_user_says_is_left(pair: tuple[Radiograph, Radiograph]) -> None:
     films = [on_a_whole_film(film, 0.0) for film in pair]
     stated = stated_centres(*films, (300.0, 310.0), (320.0, 330.0))
-    placed = place(load_finder(), *films, 90.0, stated)
+    placed = place(load_model(), *films, 90.0, stated)
     assert placed.centres == stated
 
 
 def test_films_of_a_knee_alone_are_not_searched(pair: tuple[Radiograph, Radiograph]) -> None:
-    placed = place(load_finder(), *pair, 90.0, stated_centres(*pair))
+    placed = place(load_model(), *pair, 90.0, stated_centres(*pair))
     assert not any("was found" in sentence for sentence in placed.centres.warnings)
 
 
@@ -152,7 +152,7 @@ def test_an_unknown_scale_is_taken_from_the_joint_and_said(
     pair: tuple[Radiograph, Radiograph],
 ) -> None:
     films = [replace(film, spacing=Sourced((0.5, 0.5), Origin.ASSUMED, "a guess")) for film in pair]
-    placed = place(load_finder(), *films, 90.0, stated_centres(*films))
+    placed = place(load_model(), *films, 90.0, stated_centres(*films))
     for film, true in zip((placed.frontal, placed.lateral), pair, strict=True):
         assert film.spacing.value[0] == pytest.approx(true.spacing.value[0], rel=0.2)
         assert film.spacing.origin is Origin.ASSUMED

@@ -42,7 +42,7 @@ from XRayTo3DLib.reconstruction.recognition_features import (
 from XRayTo3DLib.reconstruction.recognition_score import FEATURES, GROUPS, Scoring, feature_groups
 from XRayTo3DLib.reconstruction.recognition_score import measured as measured_features
 from XRayTo3DLib.reconstruction.result import ModelIdentity
-from XRayTo3DLib.reconstruction.weights import Model, load_finder
+from XRayTo3DLib.reconstruction.weights import Model, load_model
 from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.training.cases import FILM_SPACING, make_case
 from XRayTo3DLib.training.dataset import films_of
@@ -55,7 +55,7 @@ FLIPS = tuple(product((False, True), repeat=3))
 @pytest.fixture(scope="module")
 def model() -> Model:
     named = os.environ.get("XRAYTO3D_TEST_WEIGHTS")
-    model = load_finder(Path(named) if named else None)
+    model = load_model(Path(named) if named else None)
     if not model.network.settings.silhouettes:
         pytest.skip(f"The weights {model.identity.name} estimate no silhouettes.")
     return model

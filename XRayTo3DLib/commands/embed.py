@@ -34,7 +34,7 @@ def embed(
     from XRayTo3DLib.imaging.reading import read_radiograph
     from XRayTo3DLib.reconstruction.embedding import embed as embed_film
     from XRayTo3DLib.reconstruction.embedding_file import check_embedding_file, write_embeddings
-    from XRayTo3DLib.reconstruction.weights import load_finder
+    from XRayTo3DLib.reconstruction.weights import load_model
 
     if view not in ("ap", "lateral"):
         raise XRayTo3DError(f"--view is ap or lateral, not {view!r}.")
@@ -42,7 +42,7 @@ def embed(
         raise InputFileError(output, "is there already; name another file, or say --overwrite.")
     check_embedding_file(output)
     stated = View.AP if view == "ap" else View.LATERAL
-    model = load_finder(weights)
+    model = load_model(weights)
     vectors = {
         path: embed_film(read_radiograph(path, spacing=spacing, fallback_view=stated), model)
         for path in films

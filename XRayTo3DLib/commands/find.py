@@ -108,9 +108,9 @@ def find(
     from XRayTo3DLib.reconstruction.finding import SURE
     from XRayTo3DLib.reconstruction.finding_identity import find_unnamed
     from XRayTo3DLib.reconstruction.finding_picture import found_report, write_picture
-    from XRayTo3DLib.reconstruction.weights import load_finder
+    from XRayTo3DLib.reconstruction.weights import load_model
 
-    model = load_finder(weights)
+    model = load_model(weights)
     scale, disc = _measured_scale(radiograph, ball, ruler)
     view_known = radiograph.view.origin is Origin.HEADER or said_view is not None
     found = find_unnamed(radiograph, model, scale, view_known=view_known)

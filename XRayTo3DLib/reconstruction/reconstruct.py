@@ -42,7 +42,7 @@ from XRayTo3DLib.reconstruction.placing import as_stated, leaning, place
 from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
-from XRayTo3DLib.reconstruction.weights import Model, load_finder, load_model
+from XRayTo3DLib.reconstruction.weights import Model, load_model
 from XRayTo3DLib.style.style_weights import StyleModel, load_style
 from XRayTo3DLib.style.translate import translate
 
@@ -121,17 +121,17 @@ def reconstruct(
         geometry = as_stated(frontal, sagittal, angle, centres)
         leans = (ap_lean, lateral_lean)
     with clock("Loading the network"):
-        model, finder = load_model(weights), load_finder(weights)
+        model = load_model(weights)
     if check_films:
         with clock("Checking the films"):
-            pair = look_at_films(frontal, sagittal, finder, accept_any=accept_any)
+            pair = look_at_films(frontal, sagittal, model, accept_any=accept_any)
             frontal, sagittal = pair.films
             centres = stated_centres(*pair.films, *pair.pixels_now(ap_centre, lateral_centre))
             leans = pair.leans_now(ap_lean, lateral_lean)
             geometry = as_stated(frontal, sagittal, angle, centres)
     if find_joint:
         with clock("Finding the joint"):
-            placed = place(finder, frontal, sagittal, angle, centres, search, leans)
+            placed = place(model, frontal, sagittal, angle, centres, search, leans)
             frontal, sagittal = placed.frontal, placed.lateral
             geometry, centres = placed.geometry, placed.centres
     else:

@@ -14,7 +14,7 @@ from torch import nn
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.result import ModelIdentity
-from XRayTo3DLib.resources import FINDER, resource_path, shipped_weights
+from XRayTo3DLib.resources import shipped_weights
 from XRayTo3DLib.weights_file import (
     UNFIT,
     checked_digest,
@@ -78,21 +78,6 @@ def load_model(path: str | Path | None = None) -> Model:
     if not path.is_file():
         raise InputFileError(path, "does not exist; give a file of weights with --weights.")
     return _load(path, path.stat().st_mtime_ns)
-
-
-def load_finder(weights: str | Path | None = None) -> Model:
-    """The network by whose silhouettes films are looked at before they are reconstructed.
-
-    Those that come with the program have their own for it, of an earlier training: it knows films
-    out of place, and the one real film at hand, better than the one that reconstructs best.
-
-    Args:
-        weights: of the reconstruction, where they are not those that come with the program; they
-            look for themselves.
-    """
-    if weights is not None:
-        return load_model(weights)
-    return load_model(resource_path("Models", f"{FINDER}.safetensors"))
 
 
 @lru_cache(maxsize=3)

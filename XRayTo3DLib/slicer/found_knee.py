@@ -189,10 +189,10 @@ def found_sentence(found: FoundKnee) -> str:
 def _find(films: list[Radiograph], weights: Path | None, tell: Progress) -> list[FoundKnee]:
     # torch may be missing until the user has agreed to install it.
     from XRayTo3DLib.reconstruction.finding import find_knee
-    from XRayTo3DLib.reconstruction.weights import load_finder
+    from XRayTo3DLib.reconstruction.weights import load_model
 
     tell("Loading the network", 0.0)
-    model = load_finder(weights)
+    model = load_model(weights)
     found = []
     for number, film in enumerate(films):
         tell(f"Finding the knee on the {film.view.value.value} film", number / len(films))

@@ -25,7 +25,7 @@ from XRayTo3DLib.imaging.radiograph import Radiograph, Side, View
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.centring import find_centres
 from XRayTo3DLib.reconstruction.standard_film import standard_film
-from XRayTo3DLib.reconstruction.weights import load_finder
+from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.tomography.density import DensityVolume
 from XRayTo3DLib.tomography.density_network import WATER
 from XRayTo3DLib.tomography.density_result import DensityResult, ExplainedFilm
@@ -185,7 +185,7 @@ def _geometry(
     stated = stated_centres(frontal, lateral, *centres)
     geometry = geometry_of(frontal, lateral, angle=angle, **_pixels(stated))
     if find_joint:
-        stated = find_centres(load_finder(), frontal, lateral, geometry, stated)
+        stated = find_centres(load_model(), frontal, lateral, geometry, stated)
         geometry = geometry_of(frontal, lateral, angle=angle, **_pixels(stated))
     return list(geometry.views), stated.warnings
 
