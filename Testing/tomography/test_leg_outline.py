@@ -9,7 +9,7 @@ import torch
 from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Side, View
-from XRayTo3DLib.tomography.leg_outline import carved, leg_outline
+from XRayTo3DLib.tomography.leg_outline import carved, decided, leg_outline
 
 GRID = VolumeGrid.cube(48, 192.0)
 RADIUS, WATER = 50.0, 0.02059  # 1/mm at 60 keV (NIST)
@@ -85,3 +85,13 @@ def test_what_is_left_is_nearer_to_the_truth(seed: int):
     )
     core = torch.from_numpy(from_axis() < RADIUS - 10.0) & seen
     torch.testing.assert_close(found[core], mean[core], rtol=0.1, atol=0.0)
+
+
+def test_what_is_half_leg_is_drawn_to_the_likelier():
+    mean, _ = guess()
+    found, share = decided(mean), mean / WATER
+    truth = torch.from_numpy(WATER * (from_axis() < 55.0)).float()  # where leg is likelier than air
+    assert float((found - truth).abs().mean()) < 0.85 * float((mean - truth).abs().mean())
+    assert bool((found <= mean)[share < 0.5].all()) and bool((found >= mean)[share > 0.5].all())
+    denser = torch.tensor([1.0, 1.7, 3.0]) * WATER
+    torch.testing.assert_close(decided(denser), denser)

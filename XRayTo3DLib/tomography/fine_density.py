@@ -13,7 +13,7 @@ from XRayTo3DLib.tomography.consistency import made_consistent
 from XRayTo3DLib.tomography.density import DENSITY_GRID
 from XRayTo3DLib.tomography.density_network import LEVELS, WATER
 from XRayTo3DLib.tomography.film_fit import FilmFit, fit_film
-from XRayTo3DLib.tomography.leg_outline import carved
+from XRayTo3DLib.tomography.leg_outline import carved, decided
 from XRayTo3DLib.tomography.resampling import resampled
 
 _SIZE = 192
@@ -69,7 +69,7 @@ def fine_density(
         # Where the network is all but sure of air, it is air, and no film puts anything there.
         leg = mean > _AIR_BELOW * WATER
         mean, deviation = mean * leg, deviation * leg
-    volume = resampled(mean, grid, fine_grid).clamp_min(0.0)
+    volume = resampled(decided(mean) if rounds else mean, grid, fine_grid).clamp_min(0.0)
     spread = resampled(deviation, grid, fine_grid)
     # The coarse volume projects as its interpolation does, in a third of the time.
     fits = tuple(fit_film(pixels, view, mean, grid) for pixels, view in films)

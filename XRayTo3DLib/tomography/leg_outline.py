@@ -143,3 +143,16 @@ def carved(
     square = (deviation.square() + mean.square()) * factor
     mean = mean * factor
     return mean, (square - mean.square()).clamp_min(0.0).sqrt()
+
+
+def decided(mean: Tensor) -> Tensor:
+    """Less of what is half leg and half air: a voxel is either.
+
+    Below water, the share of water's attenuation that is expected is how probable leg is. It is
+    drawn towards the likelier of the two by the cubic 3 x² − 2 x³, which leaves 0, ½ and 1.
+
+    Args:
+        mean: expected attenuation, 1/mm, of any shape.
+    """
+    share = (mean / WATER).clamp(0.0, 1.0)
+    return mean + WATER * (share.square() * (3.0 - 2.0 * share) - share)

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Subset
 
 from XRayTo3DLib.anatomy.knee import person_of
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.reconstruction.weights import load_model, with_fast_layout
-from XRayTo3DLib.run_folder import RunFolder, load_checkpoint, move_average
+from XRayTo3DLib.reconstruction.weights import load_model
+from XRayTo3DLib.run_folder import RunFolder, load_checkpoint
 from XRayTo3DLib.tomography.density_network import DensityNetwork
 from XRayTo3DLib.tomography.density_weights import save_density_weights
 from XRayTo3DLib.training.curves import read_log
@@ -31,6 +31,7 @@ from XRayTo3DLib.training.density_data import (
 )
 from XRayTo3DLib.training.density_loss import level_cross_entropy
 from XRayTo3DLib.training.density_settings import DensityTrainingSettings
+from XRayTo3DLib.training.descent import Descent
 from XRayTo3DLib.training.trainer import Step, schedule
 
 SHOWN = {"frontal": (1.0, 0.0), "lateral": (0.0, 1.0), "both": (1.0, 1.0)}
@@ -72,38 +73,43 @@ class DensityTrainer:
         self._settings, self._cases, self._validation = settings, cases, validation
         self._folder, self._device, self._workers = RunFolder(folder), device, workers
         torch.manual_seed(settings.seed)
-        self._network = with_fast_layout(DensityNetwork(settings.network)).to(device)
-        self._average = with_fast_layout(DensityNetwork(settings.network)).to(device)
-        self._average.requires_grad_(False)
-        self._optimiser = torch.optim.AdamW(
-            self._network.volume.parameters(), weight_decay=settings.weight_decay
+        self._descent = Descent(
+            lambda: DensityNetwork(settings.network),
+            lambda network: [list(network.volume.parameters())],
+            device,
+            settings.weight_decay,
+            settings.clip,
+            settings.ema,
         )
-        self._done = 0
         stopped = self._folder.unfinished(settings.as_dict())
         if stopped is not None:
-            self._resume(stopped)
+            self._descent.restore(stopped)
         else:
-            _take_films(self._network, films)
-            mean, deviation = population(cases, settings.network.size)
-            self._network.mean.copy_(mean)
-            self._network.deviation.copy_(deviation.clamp_min(_LEAST_SPREAD))
-            self._average.load_state_dict(self._network.state_dict())
+            self._begin(films)
+
+    def _begin(self, films: Path | None) -> None:
+        network = self._descent.network
+        _take_films(network, films)
+        mean, deviation = population(self._cases, self._settings.network.size)
+        network.mean.copy_(mean)
+        network.deviation.copy_(deviation.clamp_min(_LEAST_SPREAD))
+        self._descent.begin_at(network.state_dict())
 
     def run(self, report: Callable[[Step], None] | None = None) -> Path:
         """Train to the end (or on, after a stop); returns the checkpoint."""
         settings = self._settings
         samples = DensitySet(self._cases, settings)
-        rest = Subset(samples, range(self._done * settings.batch, len(samples)))
+        rest = Subset(samples, range(self._descent.done * settings.batch, len(samples)))
         loader = DataLoader(
             rest, settings.batch, num_workers=self._workers, collate_fn=DensitySample.collated
         )
-        started, first = time.monotonic(), self._done
+        started, first = time.monotonic(), self._descent.done
         try:
             for sample in loader:
                 loss = self._step(sample.to(self._device))
-                self._done += 1
+                done = self._descent.done
                 elapsed = time.monotonic() - started
-                left = elapsed / (self._done - first) * (settings.steps - self._done)
+                left = elapsed / (done - first) * (settings.steps - done)
                 self._after_step(loss, elapsed, left, report)
         except KeyboardInterrupt:
             self._save()
@@ -113,37 +119,25 @@ class DensityTrainer:
     def _after_step(
         self, loss: float, elapsed: float, left: float, report: Callable[[Step], None] | None
     ) -> None:
-        settings, last = self._settings, self._done == self._settings.steps
+        settings, done = self._settings, self._descent.done
+        last = done == settings.steps
         validation = None
-        if self._done % settings.validate_every == 0 or last:
+        if done % settings.validate_every == 0 or last:
             validation = self.validate()
-        entry = {"step": self._done, "loss": loss, **(validation or {}), "elapsed": elapsed}
-        self._folder.log(entry)
-        if self._done % settings.checkpoint_every == 0 or last:
+        self._folder.log({"step": done, "loss": loss, **(validation or {}), "elapsed": elapsed})
+        if done % settings.checkpoint_every == 0 or last:
             self._save()
         if report:
-            report(Step(self._done, settings.steps, loss, left, validation))
+            report(Step(done, settings.steps, loss, left, validation))
 
     def _step(self, sample: DensitySample) -> float:
-        settings = self._settings
-        self._network.train()
-        for group in self._optimiser.param_groups:
-            group["lr"] = settings.learning_rate * schedule(
-                self._done, settings.warmup, settings.steps
-            )
-        scores = self._network.scores(sample.films, sample.matrices, sample.present)
+        settings, network = self._settings, self._descent.network
+        network.train()
+        fallen = schedule(self._descent.done, settings.warmup, settings.steps)
+        self._descent.set_rates(settings.learning_rate * fallen)
+        scores = network.scores(sample.films, sample.matrices, sample.present)
         loss = level_cross_entropy(scores, sample.truth, settings.network.bone_weight)
-        if not torch.isfinite(loss):
-            raise XRayTo3DError(
-                f"The loss is {float(loss.detach())} at step {self._done}; "
-                "use a smaller --learning-rate."
-            )
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), settings.clip)
-        self._optimiser.step()
-        move_average(self._average, self._network, settings.ema, self._done)
-        return float(loss.detach())
+        return self._descent.step(loss, "--learning-rate")
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -154,7 +148,7 @@ class DensityTrainer:
             Hounsfield units, and the root mean square of the errors in units of the deviations
             that the network states (1 where these are honest).
         """
-        self._average.eval()
+        self._descent.average.eval()
         found: dict[str, list[float]] = {}
         for number, path in enumerate(self._validation):
             case = DensityCase.load(path)
@@ -164,7 +158,7 @@ class DensityTrainer:
             bone = _pooled_share(case.bone, size) > 0.5
             leg = (truth > 0.5) & ~bone
             for name, shown in SHOWN.items():
-                mean, logarithm = self._average(
+                mean, logarithm = self._descent.average(
                     films.to(self._device),
                     torch.from_numpy(case.matrices)[None].to(self._device),
                     torch.tensor([shown], device=self._device),
@@ -177,21 +171,8 @@ class DensityTrainer:
         return {name: float(np.mean(values)) for name, values in found.items()}
 
     def _save(self) -> None:
-        state = {
-            "settings": self._settings.as_dict(),
-            "step": self._done,
-            "cases": len(self._cases),
-            "network": self._network.state_dict(),
-            "average": self._average.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-        self._folder.save(state)
-
-    def _resume(self, state: dict[str, Any]) -> None:
-        self._network.load_state_dict(state["network"])
-        self._average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._done = state["step"]
+        state = {"settings": self._settings.as_dict(), "cases": len(self._cases)}
+        self._folder.save({**state, **self._descent.state()})
 
 
 def _take_films(network: DensityNetwork, weights: Path | None) -> None:

@@ -39,7 +39,10 @@ def mix_films(before: Path, after: Path, share: float, path: Path) -> None:
     kept = {name: value.clone() for name, value in new.items()}
     films.load_state_dict(mixed)
     try:
-        card = {**second.card, "films_mixed_with": {"sha256": first.identity.sha256, "share": share}}
+        card = {
+            **second.card,
+            "films_mixed_with": {"sha256": first.identity.sha256, "share": share},
+        }
         save_weights(second.network, path, card)
     finally:  # the networks of a file are shared by all that load it
         films.load_state_dict(kept)

@@ -19,7 +19,7 @@ class TrainingSettings:
             (none where the network estimates no silhouettes).
         film_batch: cases per such step.
         film_learning_rate: of the films' network; constant while it learns alone, then it falls
-            to zero along a half cosine.
+            to zero along a half cosine. 0 leaves the films' network as it is.
         steps: optimiser steps of the whole network, after those.
         batch: cases per step.
         learning_rate: of the 3D network at its highest, after the warm-up; falls to zero along a
@@ -71,12 +71,15 @@ class TrainingSettings:
         """Check the ranges."""
         for name in ("steps", "batch", "film_batch", "validate_every", "checkpoint_every"):
             _check(name, getattr(self, name), at_least=1)
-        for name in ("learning_rate", "film_learning_rate", "clip", "surface_width"):
+        for name in ("learning_rate", "clip", "surface_width"):
             _check(name, getattr(self, name), above=0)
         for name in ("film_steps", "warmup", "weight_decay", "surface_strength", "dice_weight"):
             _check(name, getattr(self, name), at_least=0)
         for name in ("silhouette_weight", "ngcc_weight", "ngcc_start", "film_ramp", "seed"):
             _check(name, getattr(self, name), at_least=0)
+        if self.film_stage:
+            _check("film_learning_rate", self.film_learning_rate, above=0)
+        _check("film_learning_rate", self.film_learning_rate, at_least=0)
         _check("film_strength", self.film_strength, at_least=0, at_most=1)
         _check("ema", self.ema, at_least=0, below=1)
 

@@ -24,8 +24,8 @@ from XRayTo3DLib.reconstruction.losses import (
     surface_weighted_cross_entropy,
 )
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
-from XRayTo3DLib.reconstruction.weights import load_model, save_weights, with_fast_layout
-from XRayTo3DLib.run_folder import RunFolder, load_checkpoint, move_average
+from XRayTo3DLib.reconstruction.weights import load_model, save_weights
+from XRayTo3DLib.run_folder import RunFolder, load_checkpoint
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.dataset import (
     Sample,
@@ -36,7 +36,10 @@ from XRayTo3DLib.training.dataset import (
     silhouettes_of,
     truth_on,
 )
+from XRayTo3DLib.training.descent import Descent
 from XRayTo3DLib.training.settings import TrainingSettings
+
+_SLOWER = "--set learning_rate=…"
 
 
 @dataclass(frozen=True)
@@ -81,22 +84,23 @@ class Trainer:
         self._folder, self._workers = RunFolder(folder), workers
         self._device = device or chosen_device("auto")
         torch.manual_seed(settings.seed)
-        self._network = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
-        self._average = with_fast_layout(ReconstructionNetwork(settings.network)).to(self._device)
-        if start is not None:
-            self._network.load_state_dict(_weights_of(start, settings))
-        self._average.load_state_dict(self._network.state_dict())
-        self._average.requires_grad_(False)
-        films = self._network.films
-        groups = [
-            {"params": list(self._network.volume.parameters())},
-            {"params": [] if films is None else list(films.parameters())},
-        ]
-        self._optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-        self._done = 0
+        self._descent = Descent(
+            lambda: ReconstructionNetwork(settings.network),
+            _volume_and_films,
+            self._device,
+            settings.weight_decay,
+            settings.clip,
+            settings.ema,
+        )
+        network = self._descent.network
+        self._descent.begin_at(
+            network.state_dict() if start is None else _weights_of(start, settings)
+        )
+        if network.films is not None:
+            network.films.requires_grad_(settings.film_learning_rate > 0)
         stopped = self._folder.unfinished(settings.as_dict())
         if stopped is not None:
-            self._resume(stopped)
+            self._descent.restore(stopped)
 
     def run(self, report: Callable[[Step], None] | None = None) -> Path:
         """Train to the end (or on, after a stop); returns the checkpoint."""
@@ -113,7 +117,8 @@ class Trainer:
         length = settings.film_stage * settings.film_batch
         ramp = settings.film_ramp * settings.film_batch
         samples = SilhouetteSet(*self._draws(settings.seed + 1_000_000, length), ramp)
-        rest = Subset(samples, range(min(self._done * settings.film_batch, length), length))
+        begun = min(self._descent.done * settings.film_batch, length)
+        rest = Subset(samples, range(begun, length))
         for films, truth in self._loader(rest, settings.film_batch):
             yield self._silhouette_step(films.to(self._device), truth.to(self._device))
 
@@ -122,7 +127,8 @@ class Trainer:
         length = settings.steps * settings.batch
         ramp = max(0, settings.film_ramp - settings.film_stage) * settings.batch
         samples = TrainingSet(*self._draws(settings.seed, length), ramp)
-        rest = Subset(samples, range((self._done - settings.film_stage) * settings.batch, length))
+        begun = (self._descent.done - settings.film_stage) * settings.batch
+        rest = Subset(samples, range(begun, length))
         for sample in self._loader(rest, settings.batch, collate_fn=collate):
             yield self._volume_step(sample.to(self._device))
 
@@ -138,51 +144,43 @@ class Trainer:
         self, steps: Iterator[dict[str, float]], end: int, report: Callable[[Step], None] | None
     ) -> None:
         settings = self._settings
-        started, first = time.monotonic(), self._done
+        started, first = time.monotonic(), self._descent.done
         for losses in steps:
-            self._done += 1
+            done = self._descent.done
             validation = None
-            if self._done % settings.validate_every == 0 or self._done == end:
+            if done % settings.validate_every == 0 or done == end:
                 validation = self.validate()
             elapsed = time.monotonic() - started
-            left = elapsed / (self._done - first) * (end - self._done)
-            self._folder.log(
-                {"step": self._done, **losses, **(validation or {}), "elapsed": elapsed}
-            )
-            if self._done % settings.checkpoint_every == 0 or self._done == end:
+            left = elapsed / (done - first) * (end - done)
+            self._folder.log({"step": done, **losses, **(validation or {}), "elapsed": elapsed})
+            if done % settings.checkpoint_every == 0 or done == end:
                 self._save()
             if report:
-                report(Step(self._done, end, losses["loss"], left, validation))
+                report(Step(done, end, losses["loss"], left, validation))
 
     def _silhouette_step(self, films: Tensor, truth: Tensor) -> dict[str, float]:
-        settings = self._settings
-        assert self._network.films is not None  # as the settings have silhouettes
-        self._network.train()
-        warm = min(1.0, (self._done + 1) / max(1, settings.warmup))
-        self._set_rates(0.0, settings.film_learning_rate * warm)
+        settings, network = self._settings, self._descent.network
+        assert network.films is not None  # as the settings have silhouettes
+        network.train()
+        warm = min(1.0, (self._descent.done + 1) / max(1, settings.warmup))
+        self._descent.set_rates(0.0, settings.film_learning_rate * warm)
         with self._precision():
-            _, outlined = self._network.films(films)
-        loss = silhouette_loss(outlined.float(), truth)
-        self._descend(loss)
-        return {"loss": float(loss.detach()), "silhouette_loss": float(loss.detach())}
+            _, outlined = network.films(films)
+        loss = self._descent.step(silhouette_loss(outlined.float(), truth), _SLOWER)
+        return {"loss": loss, "silhouette_loss": loss}
 
     def _volume_step(self, sample: Sample) -> dict[str, float]:
-        settings = self._settings
-        self._network.train()
-        done = self._done - settings.film_stage
-        self._set_rates(
+        settings, network = self._settings, self._descent.network
+        network.train()
+        done = self._descent.done - settings.film_stage
+        self._descent.set_rates(
             settings.learning_rate * schedule(done, settings.warmup, settings.steps),
             settings.film_learning_rate * schedule(done, 0, settings.steps),
         )
         with self._precision():
-            scores, outlined = self._network.scores_and_silhouettes(sample.films, sample.matrices)
+            scores, outlined = network.scores_and_silhouettes(sample.films, sample.matrices)
         loss, parts = self._losses(scores.float(), outlined.float(), sample)
-        self._descend(loss)
-        return {"loss": float(loss.detach()), **parts}
-
-    def _set_rates(self, volume: float, films: float) -> None:
-        for group, rate in zip(self._optimiser.param_groups, (volume, films), strict=True):
-            group["lr"] = rate
+        return {"loss": self._descent.step(loss, _SLOWER), **parts}
 
     def _precision(self) -> torch.autocast:
         reduced = self._settings.precision == "bfloat16"
@@ -211,23 +209,14 @@ class Trainer:
             seen = silhouette_loss(outlined, sample.silhouettes)
             loss = loss + settings.silhouette_weight * seen
             parts["silhouette_loss"] = float(seen.detach())
-        if settings.ngcc_weight > 0 and self._done - settings.film_stage >= settings.ngcc_start:
+        if (
+            settings.ngcc_weight > 0
+            and self._descent.done - settings.film_stage >= settings.ngcc_start
+        ):
             projected = reprojection_loss(scores, sample.films, sample.matrices, grid)
             loss = loss + settings.ngcc_weight * projected
             parts["reprojection"] = float(projected.detach())
         return loss, parts
-
-    def _descend(self, loss: Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise XRayTo3DError(
-                f"The loss is {float(loss.detach())} at step {self._done}; "
-                "use a smaller --set learning_rate=…"
-            )
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.clip)
-        self._optimiser.step()
-        move_average(self._average, self._network, self._settings.ema, self._done)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -235,9 +224,9 @@ class Trainer:
 
         Of the silhouettes while only they are learnt, else of the volumes.
         """
-        self._average.eval()
+        self._descent.average.eval()
         settings = self._settings
-        films_only = self._done <= settings.film_stage
+        films_only = self._descent.done <= settings.film_stage
         scores = []
         for number, path in enumerate(self._validation):
             case = Case.load(path)
@@ -252,15 +241,16 @@ class Trainer:
         return {f"{name}_{bone.key}": float(mean[bone - 1]) for bone in Bone}
 
     def _silhouette_dice(self, case: Case, films: Tensor) -> Tensor:
-        assert self._average.films is not None
-        found = self._average.films(films)[1][0].cpu() > 0
+        network = self._descent.average
+        assert network.films is not None  # as the settings have silhouettes
+        found = network.films(films)[1][0].cpu() > 0
         truth = silhouettes_of(case, self._settings.network) > 0.5
         return _dice(found.transpose(0, 1), truth.transpose(0, 1))
 
     def _volume_dice(self, case: Case, films: Tensor) -> Tensor:
         network = self._settings.network
         matrices = torch.from_numpy(case.matrices)[None].to(self._device)
-        found = self._average(films, matrices)[0].argmax(0).cpu()
+        found = self._descent.average(films, matrices)[0].argmax(0).cpu()
         nearest, depth = truth_on(case, network.size * network.upscale)
         truth = torch.where(depth > 0, nearest, 0)
         return _dice(
@@ -269,21 +259,13 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        state = {
-            "settings": self._settings.as_dict(),
-            "step": self._done,
-            "cases": len(self._cases),
-            "network": self._network.state_dict(),
-            "average": self._average.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-        self._folder.save(state)
+        state = {"settings": self._settings.as_dict(), "cases": len(self._cases)}
+        self._folder.save({**state, **self._descent.state()})
 
-    def _resume(self, state: dict[str, Any]) -> None:
-        self._network.load_state_dict(state["network"])
-        self._average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._done = state["step"]
+
+def _volume_and_films(network: ReconstructionNetwork) -> list[list[nn.Parameter]]:
+    films = network.films
+    return [list(network.volume.parameters()), [] if films is None else list(films.parameters())]
 
 
 def schedule(step: int, warmup: int, steps: int) -> float:
