@@ -26,19 +26,23 @@ ROBUSTNESS_NOTE = (
 )
 
 
+_MEASURES = "Dice, ASSD, HD95 mm"
+
+
 @dataclass(frozen=True)
 class _Mean:
     """Of the bones of one knee."""
 
     dice: float
     assd: float
+    hd95: float
 
 
 def accuracy_table(rows: Sequence[BenchmarkRow]) -> str:
-    """Ideal films: Dice and ASSD of each bone, a line for each contestant and film, Markdown."""
+    """Ideal films: scores of each bone, a line for each contestant and film, Markdown."""
     bones = list(dict.fromkeys(row.scores.bone for row in rows))
-    head = ["Contestant", "Film", "Knees", *(f"{bone.title} Dice, ASSD mm" for bone in bones)]
-    lines = [[*head, "Mean Dice, ASSD mm", "Missed", "Failed"]]
+    head = ["Contestant", "Film", "Knees", *(f"{bone.title} {_MEASURES}" for bone in bones)]
+    lines = [[*head, f"Mean {_MEASURES}", "Missed", "Failed"]]
     for name in dict.fromkeys(row.contestant for row in rows):
         ideal = _scores(rows, name, IDEAL.name, aligned=False)
         for film in dict.fromkeys(score.film for score in ideal):
@@ -121,7 +125,9 @@ def _by_knee(scores: Iterable[KneeScores]) -> dict[str, list[KneeScores]]:
 def _per_knee(scores: Iterable[KneeScores]) -> dict[str, _Mean]:
     """Means over the bones of each knee."""
     return {
-        knee: _Mean(Spread.of(s.dice for s in bones).mean, Spread.of(s.assd for s in bones).mean)
+        knee: _Mean(
+            *(Spread.of(getattr(s, name) for s in bones).mean for name in ("dice", "assd", "hd95"))
+        )
         for knee, bones in _by_knee(scores).items()
     }
 
@@ -131,5 +137,7 @@ def _lost(ideal: Mapping[str, _Mean], measured: Mapping[str, _Mean]) -> Spread:
 
 
 def _cell(scores: Sequence[KneeScores] | Sequence[_Mean]) -> str:
-    dice, assd = (Spread.of(getattr(s, name) for s in scores) for name in ("dice", "assd"))
-    return f"{dice.text(3)}, {assd.text(2)}"
+    dice, assd, hd95 = (
+        Spread.of(getattr(s, name) for s in scores) for name in ("dice", "assd", "hd95")
+    )
+    return f"{dice.text(3)}, {assd.text(2)}, {hd95.text(2)}"
