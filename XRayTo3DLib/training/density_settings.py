@@ -7,6 +7,7 @@ from typing import Any
 
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.tomography.density_network import DensityNetworkSettings
+from XRayTo3DLib.training.settings import check_setting
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,16 @@ class DensityTrainingSettings:
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name in ("steps", "batch", "validate_every", "checkpoint_every"):
-            self._check(name, getattr(self, name) >= 1, "at least 1")
+            check_setting(name, getattr(self, name), at_least=1)
         for name in ("learning_rate", "clip"):
-            self._check(name, getattr(self, name) > 0, "positive")
+            check_setting(name, getattr(self, name), above=0)
         for name in ("warmup", "weight_decay", "film_ramp", "seed"):
-            self._check(name, getattr(self, name) >= 0, "at least 0")
+            check_setting(name, getattr(self, name), at_least=0)
         for name in ("film_strength", "frontal_only", "lateral_only"):
-            self._check(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
-        self._check("ema", 0 <= self.ema < 1, "at least 0 and below 1")
+            check_setting(name, getattr(self, name), at_least=0, at_most=1)
+        check_setting("ema", self.ema, at_least=0, below=1)
         if self.frontal_only + self.lateral_only > 1:
             raise XRayTo3DError("The settings frontal_only and lateral_only must not exceed 1.")
-
-    def _check(self, name: str, holds: bool, range_: str) -> None:
-        if not holds:
-            raise XRayTo3DError(
-                f"The setting {name} must be {range_}, not {getattr(self, name):g}."
-            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and checkpoints."""

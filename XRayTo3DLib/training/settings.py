@@ -70,18 +70,18 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name in ("steps", "batch", "film_batch", "validate_every", "checkpoint_every"):
-            _check(name, getattr(self, name), at_least=1)
+            check_setting(name, getattr(self, name), at_least=1)
         for name in ("learning_rate", "clip", "surface_width"):
-            _check(name, getattr(self, name), above=0)
+            check_setting(name, getattr(self, name), above=0)
         for name in ("film_steps", "warmup", "weight_decay", "surface_strength", "dice_weight"):
-            _check(name, getattr(self, name), at_least=0)
+            check_setting(name, getattr(self, name), at_least=0)
         for name in ("silhouette_weight", "ngcc_weight", "ngcc_start", "film_ramp", "seed"):
-            _check(name, getattr(self, name), at_least=0)
+            check_setting(name, getattr(self, name), at_least=0)
         if self.film_stage:
-            _check("film_learning_rate", self.film_learning_rate, above=0)
-        _check("film_learning_rate", self.film_learning_rate, at_least=0)
-        _check("film_strength", self.film_strength, at_least=0, at_most=1)
-        _check("ema", self.ema, at_least=0, below=1)
+            check_setting("film_learning_rate", self.film_learning_rate, above=0)
+        check_setting("film_learning_rate", self.film_learning_rate, at_least=0)
+        check_setting("film_strength", self.film_strength, at_least=0, at_most=1)
+        check_setting("ema", self.ema, at_least=0, below=1)
 
     @property
     def film_stage(self) -> int:
@@ -105,7 +105,7 @@ class TrainingSettings:
         return cls(**{**values, "network": NetworkSettings(**values["network"])})
 
 
-def _check(
+def check_setting(
     name: str,
     value: float,
     *,
@@ -114,6 +114,11 @@ def _check(
     at_most: float | None = None,
     below: float | None = None,
 ) -> None:
+    """Refuse a setting that is out of its range.
+
+    Raises:
+        XRayTo3DError: which setting it is, and its limit.
+    """
     limits = (
         (at_least, "at least", lambda limit: value >= limit),
         (above, "above", lambda limit: value > limit),
