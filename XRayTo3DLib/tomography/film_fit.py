@@ -1,4 +1,7 @@
-"""A film tied to a volume: its tone curve, its shading, and how well the volume explains it."""
+"""A film tied to a volume: its tone curve, its shading, and how well the volume explains it.
+
+Beyond the volume's ends the leg is taken to go on as it ends.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from XRayTo3DLib.imaging.projector import project
 from XRayTo3DLib.reconstruction.losses import ngcc
 from XRayTo3DLib.tomography.consistency import MeasuredView
 from XRayTo3DLib.tomography.film_sampling import film_on, without_white_edge
+from XRayTo3DLib.tomography.leg_ends import continued
 from XRayTo3DLib.tomography.tone_fit import ToneCurve, fit_tone
 
 DETECTOR_SIZE = 256
@@ -70,7 +74,7 @@ class FilmFit:
 
     def film_of(self, volume: Tensor, grid: VolumeGrid) -> Tensor:
         """The volume as this film would show it, ``(rows, columns)``."""
-        integrals = project(volume, grid, self.detector) - self.shading
+        integrals = project(*continued(volume, grid), self.detector) - self.shading
         return torch.from_numpy(self.tone.grey_of(integrals.numpy()))
 
     def agreement(self, volume: Tensor, grid: VolumeGrid) -> Agreement:
@@ -98,7 +102,7 @@ def fit_film(
     greys, known = film_on(pixels, view, detector)
     known = without_white_edge(greys, known)
     with torch.no_grad():
-        projected = project(volume, grid, detector)
+        projected = project(*continued(volume, grid), detector)
     tone = fit_tone(greys[known].numpy(), projected[known].numpy())
     rest = projected - torch.from_numpy(tone.integral_of(greys.numpy()))
     shading = torch.zeros_like(rest)

@@ -13,6 +13,7 @@ from XRayTo3DLib.tomography.consistency import made_consistent
 from XRayTo3DLib.tomography.density import DENSITY_GRID
 from XRayTo3DLib.tomography.density_network import LEVELS, WATER
 from XRayTo3DLib.tomography.film_fit import FilmFit, fit_film
+from XRayTo3DLib.tomography.leg_ends import continued, cut_off
 from XRayTo3DLib.tomography.leg_outline import carved, decided
 from XRayTo3DLib.tomography.resampling import resampled
 
@@ -75,7 +76,8 @@ def fine_density(
     fits = tuple(fit_film(pixels, view, mean, grid) for pixels, view in films)
     if rounds:
         measured = [fit.measured for fit in fits]
-        volume = made_consistent(
-            volume, spread.square(), fine_grid, measured, rounds, WATER * LEVELS[-1]
-        )
+        longer, longer_grid = continued(volume, fine_grid)
+        variance, _ = continued(spread.square(), fine_grid)
+        made = made_consistent(longer, variance, longer_grid, measured, rounds, WATER * LEVELS[-1])
+        volume = cut_off(made, fine_grid)
     return FineDensity(volume, spread, fine_grid, fits)
