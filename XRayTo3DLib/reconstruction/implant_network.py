@@ -27,6 +27,10 @@ clip it there, and with it the difference between bone and metal."""
 
 _EXTREME = 0.004
 """Share of a film's greys at either end that count as blackest and whitest: one of 8 bits."""
+_AROUND = 8
+"""Pixels to each side that a pixel is compared with: the square is as wide as a plate."""
+_GRAIN = 0.01
+"""Standard deviation of greys that counts as none."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class ImplantSettings:
 class ImplantNetwork(nn.Module):
     """A U-Net (Ronneberger et al., MICCAI 2015) from a film to how likely each pixel is metal.
 
-    Two by two pixels go in and come out together, at a quarter of the price. The normalisation is
-    by batches, not by films: what a place looks like does not depend on what else a film shows.
+    Two by two pixels go in and come out together, at a quarter of the price. Features are
+    normalised by batches, not film by film: on a film without metal, the latter raises the little
+    that looks like it.
     """
 
     def __init__(self, settings: ImplantSettings) -> None:
@@ -54,7 +59,7 @@ class ImplantNetwork(nn.Module):
         self.settings = settings
         widths = [settings.base * min(2**level, 4) for level in range(settings.levels)]
         self.down = nn.ModuleList(
-            _convolution_pair(a, b) for a, b in zip([4, *widths[:-1]], widths, strict=True)
+            _convolution_pair(a, b) for a, b in zip([8, *widths[:-1]], widths, strict=True)
         )
         self.up = nn.ModuleList(
             _convolution_pair(coarse + fine, fine)
@@ -63,10 +68,10 @@ class ImplantNetwork(nn.Module):
         self.exit = nn.Conv2d(settings.base, 4, 1)
 
     def forward(self, films: Tensor) -> Tensor:
-        """Logits of metal, in the shape of ``films``.
+        """Logits of metal, ``(B, 1, rows, columns)``.
 
         Args:
-            films: ``(B, 1, rows, columns)`` as of :func:`as_seen`, any size.
+            films: ``(B, 2, rows, columns)`` as of :func:`as_seen`, any size.
         """
         rows, columns = films.shape[-2:]
         whole = 2**self.settings.levels
@@ -97,16 +102,18 @@ def _convolution_pair(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 def as_seen(film: Tensor) -> Tensor:
-    """What the network sees of a film: its 1st to 98th percentile on 0–1, and what is brighter.
+    """What the network sees of a film: its greys, and how each pixel differs from those about it.
 
-    The blackest and the whitest greys are paint, saturation and air; they say nothing about the
-    exposure, and are left out of the percentiles.
+    Greys are shown from the film's 1st to its 98th percentile as 0–1, and what is brighter as more.
+    The blackest and the whitest are paint, saturation and air; they say nothing about the exposure,
+    and are left out of the percentiles. Differences are told in standard deviations of the greys
+    within :data:`_AROUND` pixels, whatever the tone of the film there.
 
     Args:
         film: ``(rows, columns)``, bone bright, any range.
 
     Returns:
-        The same shape, float32, in [-1, 2]; 0 where the film has no contrast.
+        ``(2, rows, columns)`` float32, in [-1, 2] and in [-1, 1]; 0 where there is no contrast.
     """
     film = film.float()
     stride = sampling_step(film)
@@ -116,7 +123,17 @@ def as_seen(film: Tensor) -> Tensor:
     exposed = (sample > darkest + margin) & (sample < brightest - margin)
     low, high = masked_quantiles(sample, exposed, (0.01, 0.98))
     scale = torch.where(high > low, 1.0 / (high - low).clamp_min(1e-20), 0.0)
-    return ((film - low) * scale).clamp(-1.0, _BRIGHTEST)
+    greys = ((film - low) * scale).clamp(-1.0, _BRIGHTEST)
+    mean, square = (_mean_around(part) for part in (greys, greys.square()))
+    spread = (square - mean.square()).clamp_min(0.0).sqrt()
+    return torch.stack([greys, ((greys - mean) / (3.0 * (spread + _GRAIN))).clamp(-1.0, 1.0)])
+
+
+def _mean_around(image: Tensor) -> Tensor:
+    """Mean over a square; at the rim, over what of it lies on the film."""
+    size, reach = 2 * _AROUND + 1, _AROUND
+    image = F.avg_pool2d(image[None, None], (size, 1), 1, (reach, 0), count_include_pad=False)
+    return F.avg_pool2d(image, (1, size), 1, (0, reach), count_include_pad=False)[0, 0]
 
 
 def save_implant_network(network: ImplantNetwork, path: Path, card: Mapping[str, Any]) -> None:

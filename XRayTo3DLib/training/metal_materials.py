@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 
 import numpy as np
+from scipy.special import logsumexp
 
 from XRayTo3DLib.imaging.film_settings import FilmSettings
 from XRayTo3DLib.imaging.materials import Material, linear_attenuation, smooth_log_log
@@ -19,7 +21,8 @@ _TITANIUM = (35.87, 15.85, 4.972, 2.214, 1.213, 0.7661, 0.4052, 0.2721, 0.1649)
 _LEG_MM = 80.0
 """mm of muscle by which the beam is hardened before it meets an implant."""
 
-_THICKEST_MM = 80.0
+_LENGTHS = np.linspace(0.0, 80.0, 161)
+"""mm of metal between which is interpolated; no implant is thicker."""
 
 
 class Metal(Enum):
@@ -52,24 +55,31 @@ def cortex_for(millimetres: np.ndarray, metal: Metal, settings: FilmSettings) ->
     Returns:
         in the shape of ``millimetres``, float32.
     """
-    if settings.energy_kev is not None:
-        energies, weights = np.array([settings.energy_kev]), np.ones(1)
+    beam = settings.energy_kev, round(settings.kvp), round(settings.filtration_mm_al, 0)
+    equal = _equal_lengths(metal, *beam) / settings.cortex_density
+    return np.interp(millimetres, _LENGTHS, equal).astype(np.float32)
+
+
+@lru_cache(maxsize=1024)
+def _equal_lengths(
+    metal: Metal, energy_kev: float | None, kvp: float, filtration_mm_al: float
+) -> np.ndarray:
+    """mm of cortical bone of nominal density for each of :data:`_LENGTHS` of metal."""
+    if energy_kev is not None:
+        energies, weights = np.array([energy_kev]), np.ones(1)
     else:
-        energies, weights = spectrum(settings.kvp, settings.filtration_mm_al)
+        energies, weights = spectrum(kvp, filtration_mm_al)
     weights = weights * np.exp(-_LEG_MM * linear_attenuation(Material.MUSCLE, energies))
-    weights /= weights.sum()
-    bone = settings.cortex_density * linear_attenuation(Material.CORTEX, energies)
-    lengths = np.linspace(0.0, _THICKEST_MM, 161)
-    ratio = float((metal.attenuation(energies) / bone).max())
-    bone_lengths = np.linspace(0.0, _THICKEST_MM * ratio, 2001)
-    through_metal = _transmitted(lengths, metal.attenuation(energies), weights)
-    through_bone = _transmitted(bone_lengths, bone, weights)
-    equal = np.interp(through_metal, through_bone, bone_lengths)
-    return np.interp(millimetres, lengths, equal).astype(np.float32)
+    bone, alloy = linear_attenuation(Material.CORTEX, energies), metal.attenuation(energies)
+    bone_lengths = np.linspace(0.0, _LENGTHS[-1] * float((alloy / bone).max()), 2001)
+    return np.interp(
+        _attenuated(_LENGTHS, alloy, weights),
+        _attenuated(bone_lengths, bone, weights),
+        bone_lengths,
+    )
 
 
-def _transmitted(lengths: np.ndarray, attenuation: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Logarithm of the share of the beam that passes each length."""
-    exponents = -lengths[:, None] * attenuation + np.log(weights)
-    highest = exponents.max(axis=1)
-    return -(highest + np.log(np.exp(exponents - highest[:, None]).sum(axis=1)))
+def _attenuated(lengths: np.ndarray, attenuation: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """-ln of the share of the beam that passes each length; it grows with the length."""
+    exponents = -lengths[:, None] * attenuation + np.log(weights / weights.sum())
+    return -logsumexp(exponents, axis=1)

@@ -114,7 +114,7 @@ def screws(site: Site, rng: Rng) -> np.ndarray:
 
 
 def plate(site: Site, rng: Rng) -> np.ndarray:
-    """A plate along the shaft, seen from any side, straight, bent or with a head, with screws."""
+    """A plate along the shaft, from any side, straight, bent or with a head, mostly with screws."""
     length, width = rng.uniform(35.0, 140.0), rng.uniform(7.0, 18.0)
     high = rng.uniform(2.0, 6.0)
     tilt = rng.choice([0.0, np.pi / 2]) if rng.random() < 0.5 else rng.uniform(0.0, np.pi / 2)
@@ -133,6 +133,8 @@ def plate(site: Site, rng: Rng) -> np.ndarray:
         wide = seen * rng.uniform(1.2, 2.5)
         shape = np.maximum(shape, head.box(rng.uniform(8, 25), wide, 3.0))
     metal = thick * shape
+    if rng.random() < 0.35:
+        return metal
     apart = rng.uniform(9.0, 20.0)
     for place in np.arange(-length / 2 + apart / 2, length / 2, apart):
         hole = bent.at((float(place), 0.0))
@@ -218,9 +220,7 @@ def small_parts(site: Site, rng: Rng) -> np.ndarray:
     if kind == "staple":
         wide, deep = rng.uniform(8.0, 25.0), rng.uniform(10.0, 25.0)
         seen = deep * rng.uniform(0.2, 1.0)
-        points = np.array(
-            [[seen, -wide / 2], [0.0, -wide / 2], [0.0, wide / 2], [seen, wide / 2]]
-        )
+        points = np.array([[seen, -wide / 2], [0.0, -wide / 2], [0.0, wide / 2], [seen, wide / 2]])
         thick = lying.wire(points, rng.uniform(1.0, 2.2))
     elif kind == "button":
         thick = lying.box(rng.uniform(8, 15), rng.uniform(3, 5), 1.5) * rng.uniform(1.5, 4.0)
@@ -237,9 +237,7 @@ def small_parts(site: Site, rng: Rng) -> np.ndarray:
     return thick
 
 
-def prosthesis(
-    sheet: Sheet, bones: np.ndarray, lateral: bool, rng: Rng
-) -> np.ndarray | None:
+def prosthesis(sheet: Sheet, bones: np.ndarray, lateral: bool, rng: Rng) -> np.ndarray | None:
     """A knee replaced: shell of the femur and tray of the tibia, whole or on one side.
 
     Returns:
@@ -278,7 +276,9 @@ def _tray(sheet: Sheet, width: float, partial: bool, rng: Rng) -> np.ndarray:
     if not partial and rng.random() < 0.6:  # wings of the keel
         wing = sheet.at((high + long * 0.2, 0.0))
         wide = width * rng.uniform(0.25, 0.55) * (1.0 - 0.8 * (wing.along / (0.4 * long) + 0.5))
-        inside = wing.share(np.minimum(0.2 * long - np.abs(wing.along), wide / 2 - np.abs(wing.across)))
+        inside = wing.share(
+            np.minimum(0.2 * long - np.abs(wing.along), wide / 2 - np.abs(wing.across))
+        )
         thick = np.maximum(thick, inside * rng.uniform(3.0, 15.0))
     return thick
 
@@ -333,10 +333,10 @@ def _extent(mask: np.ndarray, sheet: Sheet) -> tuple[float, float]:
 
 
 KINDS: dict[str, tuple[Callable[[Site, Rng], np.ndarray], float]] = {
-    "plate": (plate, 0.3),
-    "screws": (screws, 0.3),
-    "nail": (nail, 0.1),
-    "wires": (wires, 0.1),
+    "plate": (plate, 0.38),
+    "screws": (screws, 0.25),
+    "nail": (nail, 0.09),
+    "wires": (wires, 0.07),
     "small parts": (small_parts, 0.08),
 }
 """What is put on a bone, and how often; the rest are prostheses."""

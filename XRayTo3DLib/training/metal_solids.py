@@ -67,7 +67,7 @@ class Sheet:
             hollow: radius of the bore as a share of the rod's.
         """
         thick = self._chord(radius) - (self._chord(hollow * radius) if hollow else 0.0)
-        return self.share(length / 2 - np.abs(self.along)) * thick
+        return self.share(length / 2 - np.abs(self.along)) * np.maximum(thick, 0.0)
 
     def _chord(self, radius: float | np.ndarray) -> np.ndarray:
         """mm through a disc, averaged over the width of a pixel."""

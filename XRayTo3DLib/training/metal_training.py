@@ -17,8 +17,10 @@ from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.reconstruction.implant_network import (
     ImplantNetwork,
     ImplantSettings,
+    load_implant_network,
     save_implant_network,
 )
+from XRayTo3DLib.reconstruction.weights import with_fast_layout
 from XRayTo3DLib.run_folder import RunFolder
 from XRayTo3DLib.training.bank import describe_bank
 from XRayTo3DLib.training.cases import Case
@@ -29,7 +31,10 @@ WEIGHTS = "knee-metal.safetensors"
 """Name of the file that training writes."""
 
 _POSITIVE = 3.0
-"""How much more a pixel of metal counts than one of none, of which there are fifty times as many."""
+"""How much more a pixel of metal counts than another, of which there are fifty times as many."""
+
+_PIECE = 80
+"""Pixels of the smallest piece of metal that matters: 37 mm²."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,14 @@ class MetalTrainingSettings:
     Attributes:
         network: what is trained.
         steps: of the optimiser.
-        cases: in each step; of each, both views are filmed.
+        batch: films of each step.
+        cases: that are filmed anew in each step, in both views.
+        pool: films that are kept to be shown again.
+        crop: pixels a side of what is shown of them.
         learning_rate: at its highest; falls to zero along half a cosine.
         warmup: steps until it is.
         weight_decay: of AdamW.
+        presence_weight: of the loss of whether there is metal at all beside that of the pixels.
         share: of the films that show an implant.
         hard: share of the films at full randomisation; that of the others is drawn from 0.2 to 1.
         seed: of all that is random.
@@ -50,13 +59,17 @@ class MetalTrainingSettings:
     """
 
     network: ImplantSettings = field(default_factory=ImplantSettings)
-    steps: int = 1500
-    cases: int = 4
-    learning_rate: float = 4e-3
+    steps: int = 2500
+    batch: int = 8
+    cases: int = 1
+    pool: int = 64
+    crop: int = 192
+    learning_rate: float = 3e-3
     warmup: int = 50
     weight_decay: float = 1e-4
+    presence_weight: float = 1.0
     share: float = 0.55
-    hard: float = 0.75
+    hard: float = 0.6
     seed: int = 0
     save_every: int = 100
 
@@ -77,23 +90,34 @@ def films_with_metal(
     return samples
 
 
-def batches(
-    cases: list[Path], settings: MetalTrainingSettings
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Films, metal and weights of each step, each ``(2 · cases, 1, rows, columns)``."""
+def batches(cases: list[Path], settings: MetalTrainingSettings) -> Iterator[Tensor]:
+    """Squares of films (two channels), metal and weights of each step, ``(batch, 4, crop, crop)``.
+
+    Filming takes longer than learning: films stay in a pool for a while and are shown more than
+    once, other parts of them each time.
+    """
+    pool: list[MetalSample] = []
     for step in range(settings.steps):
         rng = np.random.default_rng([settings.seed, 1, step])
-        samples: list[MetalSample] = []
-        for place in rng.choice(len(cases), settings.cases, replace=len(cases) < settings.cases):
+        count = settings.cases if pool else settings.batch
+        for place in rng.integers(len(cases), size=count):
             hard = rng.random() < settings.hard
             strength = 1.0 if hard else float(rng.uniform(0.2, 1.0))
-            seed = [settings.seed, 2, step, len(samples)]
-            samples += films_with_metal(cases[place], seed, strength, settings.share)
-        yield (
-            torch.stack([sample.film for sample in samples]),
-            torch.stack([sample.metal for sample in samples]),
-            torch.stack([sample.counts for sample in samples]),
-        )
+            seed = [settings.seed, 2, step, int(place), int(rng.integers(2**31))]
+            pool += films_with_metal(cases[place], seed, strength, settings.share)
+        pool = pool[-settings.pool :]
+        newest = len(pool) - 2 * settings.cases  # which are always shown
+        old = rng.permutation(newest)[: settings.batch - 2 * settings.cases]
+        shown = [pool[place] for place in (*old, *range(newest, len(pool)))]
+        yield torch.stack([_part(sample, settings.crop, rng) for sample in shown])
+
+
+def _part(sample: MetalSample, size: int, rng: np.random.Generator) -> Tensor:
+    """``(4, size, size)``: a square of film, metal and weights, as it is or mirrored."""
+    whole = torch.cat([sample.film, sample.metal, sample.counts])
+    top, left = (int(rng.integers(max(1, n - size + 1))) for n in whole.shape[-2:])
+    part = whole[:, top : top + size, left : left + size]
+    return part.flip(-1) if rng.random() < 0.5 else part
 
 
 def metal_loss(logits: Tensor, metal: Tensor, counts: Tensor) -> Tensor:
@@ -112,10 +136,30 @@ def metal_loss(logits: Tensor, metal: Tensor, counts: Tensor) -> Tensor:
     return entropy / counts.sum().clamp_min(1.0) + 1.0 - dice
 
 
+def presence_loss(logits: Tensor, metal: Tensor, counts: Tensor) -> Tensor:
+    """Cross-entropy of whether there is metal at all, told by the pixels most like it.
+
+    Few pixels on a few films decide about false alarms; the mean over all pixels hardly feels them.
+
+    Args:
+        logits: ``(B, 1, rows, columns)`` of metal.
+        metal: the same shape, 0–1, the truth.
+        counts: the same shape; pixels that count less than half are left out.
+    """
+    known = torch.where(counts > 0.5, logits, logits.new_tensor(-20.0)).flatten(1)
+    likeliest = known.topk(_PIECE, dim=1).values.mean(dim=1)
+    area = (metal * (counts > 0.5)).flatten(1).sum(dim=1)
+    certain = ((area == 0) | (area >= _PIECE)).float()
+    there = (area >= _PIECE).float()
+    entropy = F.binary_cross_entropy_with_logits(likeliest, there, certain, reduction="sum")
+    return entropy / certain.sum().clamp_min(1.0)
+
+
 def train_metal(
     cases: list[Path],
     folder: Path,
     settings: MetalTrainingSettings,
+    start: Path | None = None,
     report: Callable[[int, float, float], None] | None = None,
 ) -> Path:
     """Train; returns the file of the weights.
@@ -124,6 +168,7 @@ def train_metal(
         cases: files of training cases.
         folder: for the log and the weights.
         settings: of the training.
+        start: weights to begin with instead of random ones.
         report: called with the step, the loss and the seconds left, after each step.
 
     Raises:
@@ -131,13 +176,18 @@ def train_metal(
     """
     run, started = RunFolder(folder), time.monotonic()
     torch.manual_seed(settings.seed)
-    network = ImplantNetwork(settings.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = with_fast_layout(ImplantNetwork(settings.network))
+    if start is not None:
+        network.load_state_dict(load_implant_network(start)[0].state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
-    for step, (films, metal, counts) in enumerate(batches(cases, settings)):
+    for step, batch in enumerate(batches(cases, settings)):
         network.train()
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * schedule(step, settings.warmup, settings.steps)
-        loss = metal_loss(network(films), metal, counts)
+        truth = batch[:, 2:3], batch[:, 3:]
+        logits = network(batch[:, :2])
+        loss = metal_loss(logits, *truth)
+        loss = loss + settings.presence_weight * presence_loss(logits, *truth)
         if not torch.isfinite(loss):
             raise XRayTo3DError(
                 f"The loss is {float(loss.detach())} at step {step}; use a smaller learning rate."
