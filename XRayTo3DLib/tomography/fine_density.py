@@ -20,7 +20,8 @@ from XRayTo3DLib.tomography.resampling import resampled
 _SIZE = 192
 
 _AIR_BELOW = 0.1
-"""Expected share of water's attenuation below which a voxel of the coarse volume is air."""
+"""Expected share of water's attenuation about which a voxel of the coarse volume becomes air: by
+degrees, lest what the films add gather along a jagged border."""
 
 FINE_GRID = VolumeGrid(
     (_SIZE,) * 3,
@@ -68,7 +69,7 @@ def fine_density(
     if rounds:
         mean, deviation = carved(mean, deviation, grid, films)
         # Where the network is all but sure of air, it is air, and no film puts anything there.
-        leg = mean > _AIR_BELOW * WATER
+        leg = (mean / WATER / _AIR_BELOW - 0.5).clamp(0.0, 1.0)
         mean, deviation = mean * leg, deviation * leg
     volume = resampled(decided(mean) if rounds else mean, grid, fine_grid).clamp_min(0.0)
     spread = resampled(deviation, grid, fine_grid)
