@@ -16,7 +16,8 @@ from XRayTo3DLib.evaluation.filming import Simulator, film_knee, filming_geometr
 from XRayTo3DLib.evaluation.metrics import compare_bone
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction.flexion_between import GROUPS, pivot
-from XRayTo3DLib.reconstruction.refining import Refined, refined
+from XRayTo3DLib.reconstruction.flexion_seen import flexion_seen
+from XRayTo3DLib.reconstruction.refining import Refined, refined, silhouette_detectors
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
 from XRayTo3DLib.reconstruction.weights import Model, load_model
@@ -91,6 +92,22 @@ def test_flexion_between_films_is_found_and_undone(shared_bones):
     assert after[Bone.FEMUR - 1] > before[Bone.FEMUR - 1] - 0.005
     assert result.probabilities.sum(axis=0) == pytest.approx(1.0, abs=1e-4)
     assert "more on the lateral film" in result.warnings[0]
+
+
+def test_a_bent_knee_is_seen_bent_and_a_rolled_film_is_not(alike, shared_bones):
+    def angle(films: Seen) -> float:
+        _, detector = silhouette_detectors(films.knee, films.silhouettes)
+        spacing = detector.spacing[0] * detector.sod / detector.sid
+        return flexion_seen(films.silhouettes[1], spacing)
+
+    straight, moved = angle(alike), angle(seen(shared_bones, bent))
+    assert moved - straight == pytest.approx(FLEXION, abs=3.0)
+    rolled = seen(shared_bones, lambda knee: knee.transformed(rotation("x", 10.0)))
+    assert angle(rolled) == pytest.approx(straight, abs=1.0)
+
+
+def test_too_little_shaft_shows_no_flexion():
+    assert flexion_seen(torch.zeros(4, 128, 128), 1.36) is None
 
 
 def test_without_time_nothing_changes(alike):
