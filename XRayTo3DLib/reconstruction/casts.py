@@ -19,6 +19,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from XRayTo3DLib.imaging.radiograph import Radiograph, Side, View
+from XRayTo3DLib.reconstruction.about_middle import mask_on
 
 _STEP = 1.4
 """mm between pixels at the isocentre in which bands are looked for, about: the thinnest cast is
@@ -81,7 +82,7 @@ def bands_beside(film: Radiograph, silhouettes: Tensor, coarse: float) -> Bands:
         coarse: mm between their pixels, at the isocentre.
     """
     picture, step = _reduced(film)
-    bone = _bone(silhouettes.amax(dim=0).numpy() > 0.5, coarse, picture.shape, step)
+    bone = mask_on(silhouettes.amax(dim=0).numpy() > 0.5, coarse, picture.shape, step)
     rows = np.flatnonzero(bone.any(axis=1))
     if not len(rows):
         return Bands(0.0, 0.0)
@@ -105,17 +106,6 @@ def _reduced(film: Radiograph) -> tuple[np.ndarray, float]:
     low, high = np.percentile(picture, [1.0, 99.0])
     picture = np.clip((picture - low) / max(high - low, 1e-6), 0.0, 1.0)
     return ndimage.gaussian_filter(picture, (_ALONG / step, _ACROSS / step)), step
-
-
-def _bone(mask: np.ndarray, coarse: float, shape: tuple[int, ...], step: float) -> np.ndarray:
-    """Bone on the reduced film."""
-    places = [
-        np.round((np.arange(size) - (size - 1) / 2) * step / coarse + (count - 1) / 2).astype(int)
-        for size, count in zip(shape, mask.shape, strict=True)
-    ]
-    inside = [(place >= 0) & (place < n) for place, n in zip(places, mask.shape, strict=True)]
-    rows, columns = (np.clip(place, 0, n - 1) for place, n in zip(places, mask.shape, strict=True))
-    return mask[np.ix_(rows, columns)] & inside[0][:, None] & inside[1]
 
 
 def _middles(bone: np.ndarray) -> np.ndarray:

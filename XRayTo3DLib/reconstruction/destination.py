@@ -41,12 +41,25 @@ def check_destination(directory: str | Path, *, overwrite: bool = False) -> None
         if os.path.lexists(folder) and not folder.is_dir():
             raise XRayTo3DError(f"{folder} is not a folder; name another with --output.")
     for name in OUTPUT_NAMES:
-        target = directory / name
-        if target.is_dir():
-            raise XRayTo3DError(
-                f"{target} is a folder where a file must go; name another folder with --output."
-            )
-        if os.path.lexists(target) and not overwrite:
-            raise XRayTo3DError(
-                f"{target} exists; use --overwrite to replace it or another folder for --output."
-            )
+        check_target(directory / name, overwrite=overwrite, other="another folder")
+
+
+def check_target(target: Path, *, overwrite: bool, other: str) -> None:
+    """Find out whether one file may be written.
+
+    Args:
+        target: the file.
+        overwrite: whether it is replaced where it exists.
+        other: what the user should name instead with ``--output``.
+
+    Raises:
+        XRayTo3DError: it is a folder, or exists and ``overwrite`` is off.
+    """
+    if target.is_dir():
+        raise XRayTo3DError(
+            f"{target} is a folder where a file must go; name {other} with --output."
+        )
+    if os.path.lexists(target) and not overwrite:
+        raise XRayTo3DError(
+            f"{target} exists; use --overwrite to replace it or {other} for --output."
+        )

@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from XRayTo3DLib.imaging.radiograph import Radiograph
+from XRayTo3DLib.reconstruction.about_middle import mask_on
 from XRayTo3DLib.reconstruction.implant_network import (
     STEP,
     ImplantNetwork,
@@ -97,13 +98,7 @@ def _bone_around(
 ) -> np.ndarray:
     """Which pixels of the reduced film lie on a bone or close to it."""
     near = ndimage.binary_dilation(silhouettes.amax(dim=0).numpy() > 0.5, _disc(_CLOSE / coarse))
-    places = [
-        np.round((np.arange(size) - (size - 1) / 2) * step / coarse + (count - 1) / 2).astype(int)
-        for size, count in zip(shape, near.shape, strict=True)
-    ]
-    inside = [(place >= 0) & (place < n) for place, n in zip(places, near.shape, strict=True)]
-    rows, columns = (np.clip(place, 0, n - 1) for place, n in zip(places, near.shape, strict=True))
-    return near[np.ix_(rows, columns)] & inside[0][:, None] & inside[1]
+    return mask_on(near, coarse, shape, step)
 
 
 def _disc(radius: float) -> np.ndarray:

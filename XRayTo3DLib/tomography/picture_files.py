@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.reconstruction.destination import check_target
 from XRayTo3DLib.tomography.studio import bytes_of
 
 _MADE_BY = "Computed from a density volume by XRayTo3D; no radiograph. Not for clinical use."
@@ -44,14 +45,7 @@ def check_targets(targets: Mapping[str, Path], *, overwrite: bool) -> None:
         for folder in path.absolute().parents:
             if os.path.lexists(folder) and not folder.is_dir():
                 raise XRayTo3DError(f"{folder} is not a folder; name another with --output.")
-        if path.is_dir():
-            raise XRayTo3DError(
-                f"{path} is a folder where a file must go; name another with --output."
-            )
-        if os.path.lexists(path) and not overwrite:
-            raise XRayTo3DError(
-                f"{path} exists; use --overwrite to replace it or another name for --output."
-            )
+        check_target(path, overwrite=overwrite, other="another file")
 
 
 @contextmanager
