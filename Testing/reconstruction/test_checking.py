@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from other_bodies import STEP, chest, filmed, hand
 from skimage import data
 from skimage.transform import resize
 
@@ -221,6 +222,18 @@ def test_what_is_no_knee_is_refused_unless_it_is_insisted_on(model, stated) -> N
     assert pair.lateral.pixels is cat.pixels
     (line,) = sentences(pair)
     assert "does not look like one" in line
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("body", [hand, chest])
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_hand_and_a_chest_are_refused(model, stated, body, seed: int, slot: int) -> None:
+    film, pair = stated[slot], list(stated)
+    side = STEP * film.magnification
+    spacing = replace(film.spacing, value=(side, side))
+    pair[slot] = replace(film, pixels=filmed(body(), seed), spacing=spacing)
+    with pytest.raises(InputFileError, match="does not look like a film of a knee"):
+        check_films(*pair, model)
 
 
 @pytest.mark.parametrize(("quarter_turns", "inverted"), [(0, False), (1, True)])
