@@ -34,7 +34,7 @@ from XRayTo3DLib.tomography.density_result import DensityResult
 from XRayTo3DLib.tomography.density_weights import load_density_model
 from XRayTo3DLib.tomography.estimate import estimate_density
 from XRayTo3DLib.tomography.fine_density import FINE_GRID
-from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING, GeometryVariation
+from XRayTo3DLib.training.cases import FILM_SIZE, FILM_SPACING
 from XRayTo3DLib.training.density_cases import DensityCase, make_density_case
 from XRayTo3DLib.training.density_settings import DensityTrainingSettings
 from XRayTo3DLib.training.density_training import (
@@ -55,7 +55,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def case(toy_knee) -> DensityCase:
     knee = Knee("toy_right", "toy", Side.RIGHT, toy_knee)
-    return make_density_case(knee, 3, GeometryVariation.exact())
+    return make_density_case(knee, 3)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.generator import KneeVariation
+from XRayTo3DLib.anatomy.shape_model import ShapeModel, learn
 from XRayTo3DLib.anatomy.surface import Surface, write_surface
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.training.bank import BankSettings, describe_bank, generate_bank, list_cases
@@ -95,6 +97,26 @@ def test_a_bank_is_described_by_all_but_its_size(bank: Path) -> None:
     assert described["knee"]["flexion"] == KneeVariation().flexion
     assert described.keys() >= {"tissue", "geometry"}
     assert "count" not in described
+
+
+def test_models_are_recorded_and_must_not_know_who_is_held_out(
+    bones: Path, tmp_path: Path, toy_knee: dict[Bone, Surface]
+) -> None:
+    patella = toy_knee[Bone.PATELLA]
+    shapes = [patella.vertices * size for size in (0.9, 1.0, 1.1)]
+    clear = np.ones(len(patella.vertices), bool)
+
+    def models(*people: str) -> dict[Bone, ShapeModel]:
+        return {Bone.PATELLA: learn(Bone.PATELLA, shapes, people, patella.faces, clear)}
+
+    one = replace(SETTINGS, count=1)
+    generate_bank(bones, tmp_path / "good", one, workers=1, models=models("anna", "carl", "dora"))
+    assert describe_bank(tmp_path / "good")["models"] == {"patella": ["anna", "carl", "dora"]}
+    with pytest.raises(XRayTo3DError, match=r"shape model of the patella was learnt from berta"):
+        generate_bank(
+            bones, tmp_path / "bad", one, workers=1, models=models("anna", "berta", "dora")
+        )
+    assert not (tmp_path / "bad").exists()
 
 
 def test_a_folder_without_a_record_has_no_description_and_no_cases(tmp_path: Path) -> None:

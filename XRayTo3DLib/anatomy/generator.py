@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,9 @@ from XRayTo3DLib.anatomy.deformation import SmoothField
 from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps
 from XRayTo3DLib.anatomy.knee import Knee, condyle_box, rotation
 from XRayTo3DLib.anatomy.lone_femora import laid_alike
+from XRayTo3DLib.anatomy.morphing import Morph
 from XRayTo3DLib.anatomy.osteophytes import HIGHEST_GRADE, NARROWING, with_osteophytes
+from XRayTo3DLib.anatomy.shape_model import ShapeModel
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.radiograph import Side
@@ -45,6 +48,8 @@ class KneeVariation:
         placing: mm by which the joint is off the isocentre.
         femur_swap: probability that the femur comes from another person.
         arthritis: probability of osteophytes, and of a joint that is narrower by 0.4 mm a grade.
+        morph: probability that a bone goes some way towards another shape of its model, if there
+            are models.
     """
 
     size: float = 0.08
@@ -62,6 +67,7 @@ class KneeVariation:
     placing: float = 6.0
     femur_swap: float = 0.6
     arthritis: float = 0.25
+    morph: float = 0.8
 
     @classmethod
     def none(cls) -> KneeVariation:
@@ -80,18 +86,25 @@ class KneeGenerator:
     Args:
         knees: what to draw from, aligned; complete knees and single femora.
         variation: how far to go from them.
+        models: of the shapes of bones, for shapes between and beyond those of the knees.
 
     Raises:
         XRayTo3DError: no complete knee is among them.
     """
 
-    def __init__(self, knees: list[Knee], variation: KneeVariation | None = None) -> None:
+    def __init__(
+        self,
+        knees: list[Knee],
+        variation: KneeVariation | None = None,
+        models: Mapping[Bone, ShapeModel] | None = None,
+    ) -> None:
         right = [knee if knee.side is Side.RIGHT else knee.mirrored() for knee in knees]
         self._bases = [knee for knee in right if knee.is_complete]
         self._variation = variation or KneeVariation()
         if not self._bases:
             raise XRayTo3DError("No knee among the bones has all four bones; add one.")
         self._femora = _femora(right, self._bases[0].surfaces[Bone.FEMUR])
+        self._morphs = [Morph(model) for model in (models or {}).values()]
         self._gaps = {knee.name: joint_gaps(knee) for knee in self._bases}
 
     def __call__(self, seed: int, base: int | None = None) -> Knee:
@@ -108,6 +121,7 @@ class KneeGenerator:
             bone: max(gap, 1.0 if bone is Bone.PATELLA else 0.5)
             for bone, gap in self._gaps[knee.name].items()
         }
+        knee = _morphed(knee, self._morphs, vary, np.random.default_rng([seed, 9]))
         if rng.random() < vary.femur_swap:
             knee = _with_femur(knee, self._femora[int(rng.integers(len(self._femora)))])
         knee = _deformed(knee, vary, rng)
@@ -154,6 +168,15 @@ def _with_femur(knee: Knee, femur: Surface) -> Knee:
     matrix = np.diag([scale, scale, scale, 1.0])
     matrix[:3, 3] = anchor_old - scale * anchor_new
     return replace(knee, surfaces={**knee.surfaces, Bone.FEMUR: femur.transformed(matrix)})
+
+
+def _morphed(
+    knee: Knee, morphs: list[Morph], vary: KneeVariation, rng: np.random.Generator
+) -> Knee:
+    """Some bones on their way towards other shapes of their models."""
+    chosen = [morph for morph in morphs if rng.random() < vary.morph]
+    changed = {morph.bone: morph(knee, rng) for morph in chosen}
+    return replace(knee, surfaces={**knee.surfaces, **changed})
 
 
 def _deformed(knee: Knee, vary: KneeVariation, rng: np.random.Generator) -> Knee:

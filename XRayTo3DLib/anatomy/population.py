@@ -131,6 +131,15 @@ class Population:
         return paths
 
 
+def load_models(folder: str | Path) -> dict[Bone, ShapeModel]:
+    """The shape models that :meth:`Population.save` wrote.
+
+    Raises:
+        InputFileError: one is missing or is no shape model.
+    """
+    return {bone: ShapeModel.load(Path(folder) / f"{bone.key}.npz") for bone in Bone}
+
+
 def learn_population(
     knees: list[Knee],
     held_out: Iterable[str] = (),

@@ -8,6 +8,7 @@ from XRayTo3DLib.commands.generating import (
     HoldOut,
     Only,
     Output,
+    Population,
     Seed,
     Workers,
     generate_cases,
@@ -21,6 +22,7 @@ def generate(
     seed: Seed = 0,
     hold_out: HoldOut = None,
     only: Only = None,
+    population: Population = None,
     workers: Workers = None,
 ) -> None:
     """Generate knees of nobody from the bones of people, wrap them in tissue and project them.
@@ -29,4 +31,6 @@ def generate(
     """
     from XRayTo3DLib.training.cases import make_case
 
-    generate_cases(bones, output, count, seed, hold_out, only, workers, make_case)
+    generate_cases(
+        bones, output, count, seed, hold_out, only, workers, make_case, population=population
+    )

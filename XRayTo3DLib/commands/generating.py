@@ -21,6 +21,13 @@ Only = Annotated[
     list[str] | None,
     typer.Option(help="Use nobody but this person; may be repeated (for validation)."),
 ]
+Population = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of shape models (xrayto3d population), for shapes between and a little "
+        "beyond those of the bones."
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")]
 
 
@@ -34,6 +41,7 @@ def generate_cases(
     workers: int | None,
     make: MakeCase,
     kind: str | None = None,
+    population: Path | None = None,
 ) -> None:
     """Fill a bank with cases and show how far it is.
 
@@ -47,11 +55,13 @@ def generate_cases(
         workers: processes.
         make: a case from a knee and a seed.
         kind: what the bank says its cases are, where they are not the usual ones.
+        population: folder of shape models.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
+    from XRayTo3DLib.anatomy.population import load_models
     from XRayTo3DLib.training.bank import BankSettings, generate_bank
 
     held_out = set(hold_out or ())
@@ -60,6 +70,7 @@ def generate_cases(
         split_by_person(knees, only)  # says which name nobody carries
         held_out |= {knee.person for knee in knees} - set(only)
     settings = BankSettings(count=count, seed=seed, held_out=tuple(sorted(held_out)))
+    models = load_models(population) if population else None
     bars = Progress(
         BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
     )
@@ -69,5 +80,7 @@ def generate_cases(
         def advance(done: int, total: int) -> None:
             bars.update(task, completed=done, total=total)
 
-        generate_bank(bones, output, settings, workers, advance, make=make, kind=kind)
+        generate_bank(
+            bones, output, settings, workers, advance, make=make, kind=kind, models=models
+        )
     typer.echo(f"{count} cases in {output}")

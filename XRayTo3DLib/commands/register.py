@@ -119,9 +119,8 @@ def intensity(
     ] = False,
 ) -> None:
     """Fill the shape models of a population with intensity, for xrayto3d register."""
-    from XRayTo3DLib.anatomy.bones import Bone
     from XRayTo3DLib.anatomy.intensity_model import learn_intensity
-    from XRayTo3DLib.anatomy.shape_model import ShapeModel
+    from XRayTo3DLib.anatomy.population import load_models
     from XRayTo3DLib.errors import InputFileError
     from XRayTo3DLib.progress import ShellProgress
 
@@ -129,9 +128,8 @@ def intensity(
         raise InputFileError(output, "must end in .npz and lie in a folder that exists.")
     if output.exists() and not overwrite:
         raise InputFileError(output, "exists; use --overwrite to replace it.")
-    shapes = {bone: ShapeModel.load(population / f"{bone.key}.npz") for bone in Bone}
     with ShellProgress() as progress:
-        model = learn_intensity(shapes, draws=draws, seed=seed, progress=progress)
+        model = learn_intensity(load_models(population), draws=draws, seed=seed, progress=progress)
     model.save(output)
     typer.echo(f"Model of {len(model.people)} people in {output}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Protocol
 
 import torch
 
+from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
 from XRayTo3DLib.anatomy.knee import Knee, load_knees, split_by_person
+from XRayTo3DLib.anatomy.shape_model import ShapeModel
 from XRayTo3DLib.anatomy.tissue import TissueVariation
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
 from XRayTo3DLib.training.cases import GeometryVariation, make_case
@@ -63,6 +65,7 @@ def generate_bank(
     *,
     make: MakeCase = make_case,
     kind: str | None = None,
+    models: Mapping[Bone, ShapeModel] | None = None,
 ) -> list[Path]:
     """Fill ``folder`` with cases; those already there are kept, so it can be stopped and resumed.
 
@@ -74,17 +77,20 @@ def generate_bank(
         progress: called with (done, all) after each case.
         make: what makes a case.
         kind: of such cases, for the record; none for those that reconstruction learns from.
+        models: of the shapes of bones, towards which those of the knees are moved.
 
     Returns:
         the files, in the order of their seeds.
 
     Raises:
-        XRayTo3DError: the folder holds cases of another kind or made with other settings.
+        XRayTo3DError: the folder holds cases of another kind or made with other settings, or a
+            model knows a person whose bones are not to be used.
     """
     knees, _ = split_by_person(load_knees(bones), settings.held_out)
     KneeGenerator(knees, settings.knee)  # says at once what is wrong with the bones
+    _refuse_held_out(models or {}, settings.held_out)
     folder.mkdir(parents=True, exist_ok=True)
-    described = _description(settings, sorted({knee.name for knee in knees}), kind)
+    described = _description(settings, sorted({knee.name for knee in knees}), kind, models or {})
     index = folder / _INDEX
     if index.is_file() and describe_bank(folder) != described:
         raise XRayTo3DError(
@@ -99,7 +105,7 @@ def generate_bank(
         workers or os.cpu_count(),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
-        initargs=(bones, settings, make),
+        initargs=(bones, settings, make, models),
     ) as pool:
         for _ in pool.map(_make_one, missing, chunksize=4):
             done += 1
@@ -139,8 +145,25 @@ def describe_bank(folder: Path) -> dict:
         ) from error
 
 
-def _description(settings: BankSettings, knees: list[str], kind: str | None) -> dict:
+def _refuse_held_out(models: Mapping[Bone, ShapeModel], held_out: tuple[str, ...]) -> None:
+    for bone, model in models.items():
+        known = sorted(set(model.people) & set(held_out))
+        if known:
+            raise XRayTo3DError(
+                f"The shape model of the {bone.key} was learnt from {', '.join(known)}, who must "
+                "not be used; learn one without them ('xrayto3d population --hold-out')."
+            )
+
+
+def _description(
+    settings: BankSettings,
+    knees: list[str],
+    kind: str | None,
+    models: Mapping[Bone, ShapeModel],
+) -> dict:
     stated = {**asdict(settings), "knees": knees, **({"kind": kind} if kind else {})}
+    if models:
+        stated["models"] = {bone.key: model.people for bone, model in models.items()}
     # More cases of the same kind may be added to a bank.
     stated.pop("count")
     return json.loads(json.dumps(stated))
@@ -149,11 +172,16 @@ def _description(settings: BankSettings, knees: list[str], kind: str | None) -> 
 _worker: tuple[KneeGenerator, BankSettings, MakeCase] | None = None
 
 
-def _start_worker(bones: Path, settings: BankSettings, make: MakeCase) -> None:
+def _start_worker(
+    bones: Path,
+    settings: BankSettings,
+    make: MakeCase,
+    models: Mapping[Bone, ShapeModel] | None,
+) -> None:
     global _worker
     torch.set_num_threads(1)
     knees, _ = split_by_person(load_knees(bones), settings.held_out)
-    _worker = KneeGenerator(knees, settings.knee), settings, make
+    _worker = KneeGenerator(knees, settings.knee, models), settings, make
 
 
 def _make_one(task: tuple[int, Path]) -> None:

@@ -8,7 +8,6 @@ knee on another film.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.knee import Knee, rotation
+from XRayTo3DLib.anatomy.knee import Knee
 from XRayTo3DLib.anatomy.tissue import (
     Tissues,
     TissueVariation,
@@ -50,7 +49,8 @@ class Case:
         nearest: ``(z, y, x)`` uint8, label of the bone whose surface is nearest (1–4).
         depth: ``(z, y, x)`` float32, mm below that surface, positive inside, clipped.
         paths: ``(2, 4, rows, columns)`` float32, mm of each material, frontal and lateral.
-        matrices: ``(2, 3, 4)`` float32, the projections as the geometry states them.
+        matrices: ``(2, 3, 4)`` float32, the projections; a header may state others
+            (:mod:`XRayTo3DLib.training.misstatement`).
         silhouettes: ``(2, 4, rows / 2, columns / 2)`` float32, 0 to 1, of each bone on the films.
     """
 
@@ -100,87 +100,53 @@ class Case:
 
 @dataclass(frozen=True)
 class GeometryVariation:
-    """How the stand of the X-ray machine varies from case to case, and how wrongly it is stated.
+    """How the stand of the X-ray machine varies from case to case.
 
     Attributes:
         sid: mm, range of the source–image distance.
         object_to_image: mm, range of the distance from the isocentre to the detector.
-        angle: degrees, deviation of the lateral from 90° that is known (standard deviation).
-        misstated: share of the cases whose stated geometry is off.
-        turn_error: degrees by which the lateral is turned about z, unstated (standard deviation).
-        roll_error: degrees by which the lateral film is turned in its plane, unstated.
-        height_error: mm by which the films disagree about the height of the joint, unstated.
-        magnification_error: share by which the lateral's magnification is off, unstated.
-
-    The frontal film is the frame in which the truth is told. An error that both films shared
-    would move, turn or scale truth and films alike, and no network could learn it.
+        angle: degrees, deviation of the lateral from 90° (standard deviation).
     """
 
     sid: tuple[float, float] = (900.0, 1500.0)
     object_to_image: tuple[float, float] = (50.0, 220.0)
     angle: float = 3.0
-    misstated: float = 0.5
-    turn_error: float = 3.0
-    roll_error: float = 2.0
-    height_error: float = 3.0
-    magnification_error: float = 0.02
-
-    @classmethod
-    def exact(cls) -> GeometryVariation:
-        """Any machine, stated without error."""
-        return cls(misstated=0.0)
 
 
-def random_geometry(
-    rng: np.random.Generator, vary: GeometryVariation
-) -> tuple[BiplanarGeometry, BiplanarGeometry]:
-    """The true and the stated geometry of two views of a right knee."""
-    true, stated = [], []
-    wrong = float(rng.random() < vary.misstated)
-    turn, roll, height, magnification = rng.normal(0.0, 1.0, 4) * wrong
+def random_geometry(rng: np.random.Generator, vary: GeometryVariation) -> BiplanarGeometry:
+    """Where sources and detectors stand for two views of a right knee."""
+    views = []
     for view in (View.AP, View.LATERAL):
         sid = rng.uniform(*vary.sid)
         sod = sid - rng.uniform(*vary.object_to_image)
-        lateral = float(view is View.LATERAL)
-        angle = rng.normal() * vary.angle * lateral
         spacing = FILM_SPACING * sid / sod
-        stand = partial(
-            view_geometry,
+        stand = view_geometry(
             view,
             Side.RIGHT,
             sid=sid,
+            sod=sod,
             spacing=(spacing, spacing),
             shape=(FILM_SIZE, FILM_SIZE),
+            angle=rng.normal() * vary.angle * float(view is View.LATERAL),
         )
-        stated.append(stand(sod=sod, angle=angle))
-        middle = (FILM_SIZE - 1) / 2
-        # Each film is off by half of what they disagree by.
-        lower = (lateral - 0.5) * height * vary.height_error / FILM_SPACING
-        rolled = rotation("x", lateral * roll * vary.roll_error)[:3, :3]
-        true.append(
-            stand(
-                sod=sod * (1.0 + lateral * magnification * vary.magnification_error),
-                angle=angle + lateral * turn * vary.turn_error,
-                centre=(middle + lower, middle),
-            ).moved(rolled)
-        )
-    return BiplanarGeometry(*true), BiplanarGeometry(*stated)
+        views.append(stand)
+    return BiplanarGeometry(*views)
 
 
-def case_from_tissues(tissues: Tissues, true: BiplanarGeometry, stated: BiplanarGeometry) -> Case:
+def case_from_tissues(tissues: Tissues, geometry: BiplanarGeometry) -> Case:
     """Project tissues and keep the part of their truth that the networks' grid covers."""
     margins = np.subtract(tissues.bone_grid.shape, NETWORK_GRID.shape) // 2
     inner = tuple(slice(m, m + n) for m, n in zip(margins, NETWORK_GRID.shape, strict=True))
     depth = tissues.depth[(slice(None), *inner)]
     nearest = depth.argmax(axis=0)
     with torch.no_grad():
-        paths = torch.stack([material_paths(tissues, view) for view in true.views])
-        silhouettes = torch.stack([bone_silhouettes(tissues, v.binned(2)) for v in true.views])
+        paths = torch.stack([material_paths(tissues, view) for view in geometry.views])
+        silhouettes = torch.stack([bone_silhouettes(tissues, v.binned(2)) for v in geometry.views])
     return Case(
         nearest=(nearest + 1).astype(np.uint8),
         depth=np.take_along_axis(depth, nearest[None], axis=0)[0],
         paths=paths.numpy(),
-        matrices=projection_matrices(stated.views),
+        matrices=projection_matrices(geometry.views),
         silhouettes=silhouettes.numpy(),
     )
 
@@ -196,4 +162,4 @@ def make_case(
         raise ValueError(f"{knee.name} lacks a bone")
     rng = np.random.default_rng([seed, 11])
     tissues = make_tissues(knee, extended(NETWORK_GRID), rng, tissue)
-    return case_from_tissues(tissues, *random_geometry(rng, geometry or GeometryVariation()))
+    return case_from_tissues(tissues, random_geometry(rng, geometry or GeometryVariation()))

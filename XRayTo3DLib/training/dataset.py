@@ -16,6 +16,7 @@ from XRayTo3DLib.imaging.film_settings import FilmSettings
 from XRayTo3DLib.imaging.normalisation import normalise_film
 from XRayTo3DLib.reconstruction.networks import NetworkSettings
 from XRayTo3DLib.training.cases import FILM_SPACING, Case
+from XRayTo3DLib.training.misstatement import stated_matrices
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,35 @@ class _Draws:
 class TrainingSet(_Draws, Dataset[Sample]):
     """What the whole network learns from."""
 
+    def __init__(
+        self,
+        paths: list[Path],
+        network: NetworkSettings,
+        length: int,
+        seed: int,
+        strength: float,
+        ramp: int = 0,
+        misstated: float = 0.0,
+    ) -> None:
+        """Say what to draw.
+
+        Args:
+            paths: of the cases.
+            network: whose grids and films are made.
+            length: number of items (steps × batch).
+            seed: of the draws.
+            strength: of the films' randomisation.
+            ramp: items over which that rises from half to its whole.
+            misstated: share of the items whose geometry is stated wrongly.
+        """
+        super().__init__(paths, network, length, seed, strength, ramp)
+        self._misstated = misstated
+
     def __getitem__(self, index: int) -> Sample:
         case, films = self._draw(index)
         nearest, depth = truth_on(case, self._network.size * self._network.upscale)
-        matrices = torch.from_numpy(case.matrices)
+        stated = stated_matrices(case.matrices, self._misstated, [self._seed, 4, index])
+        matrices = torch.from_numpy(stated)
         silhouettes = silhouettes_of(case, self._network)
         return Sample(films, matrices, nearest.to(torch.uint8), depth.half(), silhouettes)
 

@@ -108,18 +108,16 @@ def bone_mask(tissues: Tissues, grid: VolumeGrid) -> np.ndarray:
     return inside.numpy()
 
 
-def case_from_tissues(
-    tissues: Tissues, true: BiplanarGeometry, stated: BiplanarGeometry
-) -> DensityCase:
+def case_from_tissues(tissues: Tissues, geometry: BiplanarGeometry) -> DensityCase:
     """Project a leg and keep its truth."""
     with torch.no_grad():
-        paths = torch.stack([material_paths(tissues, view) for view in true.views])
+        paths = torch.stack([material_paths(tissues, view) for view in geometry.views])
         attenuation = attenuation_of(tissues, DENSITY_GRID)
     return DensityCase(
         attenuation=attenuation.numpy(),
         bone=bone_mask(tissues, DENSITY_GRID),
         paths=paths.numpy(),
-        matrices=projection_matrices(stated.views),
+        matrices=projection_matrices(geometry.views),
     )
 
 
@@ -132,4 +130,4 @@ def make_density_case(
     """A right knee, wrapped and projected at random; the same seed gives the same case."""
     rng = np.random.default_rng([seed, 17])
     tissues = make_tissues(knee, extended(NETWORK_GRID), rng, tissue)
-    return case_from_tissues(tissues, *random_geometry(rng, geometry or GeometryVariation()))
+    return case_from_tissues(tissues, random_geometry(rng, geometry or GeometryVariation()))

@@ -18,6 +18,7 @@ from XRayTo3DLib.tomography.density_network import WATER
 from XRayTo3DLib.training.cases import FILM_SPACING
 from XRayTo3DLib.training.density_cases import DensityCase
 from XRayTo3DLib.training.density_settings import DensityTrainingSettings
+from XRayTo3DLib.training.misstatement import stated_matrices
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,10 @@ class DensitySet(Dataset[DensitySample]):
         risen = min(1.0, index / max(1, settings.film_ramp * settings.batch))
         # Films that are hard from the first step on hamper learning (see docs/training.md).
         strength = settings.film_strength * (0.5 + 0.5 * risen)
+        stated = stated_matrices(case.matrices, settings.misstated, [settings.seed, 5, index])
         return DensitySample(
             films=fresh_films(case, [settings.seed, 2, index], strength),
-            matrices=torch.from_numpy(case.matrices),
+            matrices=torch.from_numpy(stated),
             present=self._present(index),
             truth=truth_on(case, settings.network.size),
         )

@@ -26,6 +26,8 @@ class DensityTrainingSettings:
         lateral_only: share of the steps that show the lateral film alone.
         film_strength: of the randomisation of films, 0 (plain DRRs) to 1.
         film_ramp: steps over which that rises from half to its whole.
+        misstated: share of the steps in which the lateral does not stand as is stated
+            (:class:`XRayTo3DLib.training.misstatement.Misstatement`).
         ema: decay of the moving average of the weights, per step.
         seed: of everything random.
         validate_every: steps.
@@ -43,6 +45,7 @@ class DensityTrainingSettings:
     lateral_only: float = 0.25
     film_strength: float = 1.0
     film_ramp: int = 1000
+    misstated: float = 0.5
     ema: float = 0.995
     seed: int = 0
     validate_every: int = 250
@@ -56,7 +59,7 @@ class DensityTrainingSettings:
             check_setting(name, getattr(self, name), above=0)
         for name in ("warmup", "weight_decay", "film_ramp", "seed"):
             check_setting(name, getattr(self, name), at_least=0)
-        for name in ("film_strength", "frontal_only", "lateral_only"):
+        for name in ("film_strength", "misstated", "frontal_only", "lateral_only"):
             check_setting(name, getattr(self, name), at_least=0, at_most=1)
         check_setting("ema", self.ema, at_least=0, below=1)
         if self.frontal_only + self.lateral_only > 1:

@@ -187,7 +187,7 @@ def _stage(
         # The name is part of the seed: every knee is seen by machines of its own.
         rng = np.random.default_rng([seed, 19, number, *name.encode()])
         geometry = random_geometry(rng, GeometryVariation())
-        case_from_tissues(tissues, *geometry).save(stage / f"case_{name}_{number:03d}.npz")
+        case_from_tissues(tissues, geometry).save(stage / f"case_{name}_{number:03d}.npz")
         progress(name, (number + 1) / views)
     folder = stage / "bones" / name
     folder.mkdir(parents=True)

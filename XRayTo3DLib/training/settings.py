@@ -36,6 +36,8 @@ class TrainingSettings:
         film_strength: of the randomisation of films, 0 (plain DRRs) to 1.
         film_ramp: steps from the very first over which that rises from half to its whole; 0 has
             it whole at once.
+        misstated: share of the steps in which the lateral does not stand as is stated
+            (:class:`XRayTo3DLib.training.misstatement.Misstatement`).
         ema: decay of the moving average of the weights, per step.
         seed: of everything random.
         precision: ``float32``, or ``bfloat16`` where the processor computes in it.
@@ -61,6 +63,7 @@ class TrainingSettings:
     ngcc_start: int = 300
     film_strength: float = 1.0
     film_ramp: int = 1000
+    misstated: float = 0.5
     ema: float = 0.99
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -80,7 +83,8 @@ class TrainingSettings:
         if self.film_stage:
             check_setting("film_learning_rate", self.film_learning_rate, above=0)
         check_setting("film_learning_rate", self.film_learning_rate, at_least=0)
-        check_setting("film_strength", self.film_strength, at_least=0, at_most=1)
+        for name in ("film_strength", "misstated"):
+            check_setting(name, getattr(self, name), at_least=0, at_most=1)
         check_setting("ema", self.ema, at_least=0, below=1)
 
     @property

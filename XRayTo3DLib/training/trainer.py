@@ -37,6 +37,7 @@ from XRayTo3DLib.training.dataset import (
     truth_on,
 )
 from XRayTo3DLib.training.descent import Descent
+from XRayTo3DLib.training.misstatement import stated_matrices
 from XRayTo3DLib.training.settings import TrainingSettings
 
 _SLOWER = "--set learning_rate=…"
@@ -126,7 +127,7 @@ class Trainer:
         settings = self._settings
         length = settings.steps * settings.batch
         ramp = max(0, settings.film_ramp - settings.film_stage) * settings.batch
-        samples = TrainingSet(*self._draws(settings.seed, length), ramp)
+        samples = TrainingSet(*self._draws(settings.seed, length), ramp, settings.misstated)
         begun = (self._descent.done - settings.film_stage) * settings.batch
         rest = Subset(samples, range(begun, length))
         for sample in self._loader(rest, settings.batch, collate_fn=collate):
@@ -232,8 +233,13 @@ class Trainer:
             case = Case.load(path)
             films = films_of(case, [settings.seed, 3, number], settings.film_strength)
             films = films[None].to(self._device)
-            score = self._silhouette_dice if films_only else self._volume_dice
-            scores.append(score(case, films).cpu())
+            if films_only:
+                score = self._silhouette_dice(case, films)
+            else:
+                seed = [settings.seed, 5, number]
+                stated = stated_matrices(case.matrices, settings.misstated, seed)
+                score = self._volume_dice(case, films, torch.from_numpy(stated))
+            scores.append(score.cpu())
         if not scores:
             return {}
         mean = torch.stack(scores).nanmean(dim=0)
@@ -247,10 +253,9 @@ class Trainer:
         truth = silhouettes_of(case, self._settings.network) > 0.5
         return _dice(found.transpose(0, 1), truth.transpose(0, 1))
 
-    def _volume_dice(self, case: Case, films: Tensor) -> Tensor:
+    def _volume_dice(self, case: Case, films: Tensor, matrices: Tensor) -> Tensor:
         network = self._settings.network
-        matrices = torch.from_numpy(case.matrices)[None].to(self._device)
-        found = self._descent.average(films, matrices)[0].argmax(0).cpu()
+        found = self._descent.average(films, matrices[None].to(self._device))[0].argmax(0).cpu()
         nearest, depth = truth_on(case, network.size * network.upscale)
         truth = torch.where(depth > 0, nearest, 0)
         return _dice(
