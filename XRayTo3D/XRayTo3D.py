@@ -68,6 +68,9 @@ EFFECTS = [
 OURS = ("XRayTo3DLib", "XRayTo3DPanel")
 """Packages that are reloaded with this file."""
 
+REFINE = {"Where the knee is bent": None, "Always": True, "Never": False}
+"""Choices of where bones are fitted to the films, as the library says them."""
+
 GRADE_COLOURS = {"good": "#b7e1b0", "fair": "#ffe08a", "poor": "#f4a9a0"}
 ORIGIN_COLOURS = {"assumed": "#b05a00", "user": "#1a5fb4", "header": "#2e7d32", "found": "#6a3d9a"}
 
@@ -121,7 +124,7 @@ class XRayTo3DParameterNode:
     weights - file of weights; those shipped when empty.
     device - where the network runs.
     findJoint - whether the joint is looked for on the films.
-    refine - whether geometry and bones are fitted to the films.
+    refineWhere - where geometry and bones are fitted to the films.
     checkFilms - whether the films are looked at first.
     acceptAny - whether what is no knee is warned of instead of refused.
     translateStyle - whether the films' style is translated.
@@ -141,7 +144,7 @@ class XRayTo3DParameterNode:
     weights: str = ""
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = "auto"
     findJoint: bool = True
-    refine: bool = False
+    refineWhere: Annotated[str, Choice(list(REFINE))] = "Where the knee is bent"
     checkFilms: bool = True
     acceptAny: bool = False
     translateStyle: bool = False
@@ -740,7 +743,7 @@ def settingsOf(parameters) -> work.Settings:
         weights=Path(parameters.weights) if parameters.weights else None,
         device=parameters.device,
         find_joint=parameters.findJoint,
-        refine=parameters.refine,
+        refine=REFINE[parameters.refineWhere],
         check_films=parameters.checkFilms,
         accept_any=parameters.acceptAny,
         style=style if parameters.translateStyle else None,
@@ -958,6 +961,11 @@ class XRayTo3DTest(ScriptedLoadableModuleTest):
         work.set_side(list(panel._bothFilms()), other)
         panel._showFacts()
         self.assertEqual(panel.ui.sideComboBox.currentText, other.value)
+        shown = [panel.ui.refineComboBox.itemText(k) for k in range(panel.ui.refineComboBox.count)]
+        self.assertEqual(shown, list(REFINE))
+        self.assertIsNone(settingsOf(panel._parameterNode).refine)
+        panel.ui.refineComboBox.currentText = "Never"
+        self.assertIs(settingsOf(panel._parameterNode).refine, False)
 
     def test_fromRadiographsToBonesAndBack(self):
         """Apply, correct, undo, export, save, reopen, reload."""
@@ -1019,6 +1027,7 @@ class XRayTo3DTest(ScriptedLoadableModuleTest):
             place = np.array(found.box.GetNthControlPointPosition(index)) + (15.0, 10.0, 0.0)
             found.box.SetNthControlPointPosition(index, *place)
         panel._parameterNode.translateStyle = True
+        panel._parameterNode.refineWhere = "Never"  # the geometry is that of the box
         panel.onApplyButton()
         knee = panel._knee()
         isocentre = knee.geometry.frontal.project(np.zeros(3))

@@ -69,7 +69,11 @@ def main(
                     scores = []
                     for search in (False, None):
                         found = reconstruct(
-                            *films, check_films=False, search=search, weights=weights
+                            *films,
+                            check_films=False,
+                            search=search,
+                            refine=False,
+                            weights=weights,
                         )
                         moved, _ = aligned(found.surfaces, placed.surfaces)
                         dice = [

@@ -60,7 +60,7 @@ class Measured:
 def measured(knee: Knee, seed: int, simulator: Simulator) -> list[Measured]:
     placed = KneeGenerator([knee], KneeVariation.placing_only())(seed)
     films = film_knee(placed, filming_geometry(np.random.default_rng([seed, 17])), simulator, seed)
-    result = reconstruct(*films, find_joint=False)
+    result = reconstruct(*films, find_joint=False, refine=False)
     stated = surface_deviations(result.surfaces, result.probabilities, result.grid)
     rows = []
     for bone, surface in result.surfaces.items():

@@ -27,7 +27,9 @@ def scene() -> Iterator[slicer.vtkMRMLScene]:
 @pytest.fixture(scope="session")
 def reconstruction() -> Reconstruction:
     return reconstruct(
-        resource_path("SampleData", "knee_ap.dcm"), resource_path("SampleData", "knee_lateral.dcm")
+        resource_path("SampleData", "knee_ap.dcm"),
+        resource_path("SampleData", "knee_lateral.dcm"),
+        refine=False,
     )
 
 

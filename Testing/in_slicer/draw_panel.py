@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
+from panel_stand_ins import Choice, module_file
 from PySide6.QtCore import QFile, QSize, Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtUiTools import QUiLoader
@@ -75,6 +77,20 @@ def load_panel() -> QWidget:
     return panel
 
 
+def offer_choices(panel: QWidget) -> None:
+    """Fill the combo boxes of parameters as Slicer does, with the default chosen."""
+    with module_file() as module:
+        parameters = get_type_hints(module.XRayTo3DParameterNode, include_extras=True)
+        defaults = dict(vars(module.XRayTo3DParameterNode))
+    for box in panel.findChildren(QComboBox):
+        name = box.property("SlicerParameterName")
+        for extra in getattr(parameters.get(name), "__metadata__", ()):
+            if isinstance(extra, Choice):
+                box.clear()
+                box.addItems(extra.choices)
+                box.setCurrentText(defaults[name])
+
+
 def fill(panel: QWidget) -> None:
     """What the panel shows of the sample radiographs once they are loaded."""
     for prefix, view in (("ap", View.AP), ("lateral", View.LATERAL)):
@@ -100,6 +116,7 @@ def draw(path: Path) -> QPixmap:
     """Draw the panel into a PNG."""
     app = QApplication.instance() or QApplication(sys.argv[:1])
     panel = load_panel()
+    offer_choices(panel)
     fill(panel)
     panel.setFixedWidth(WIDTH)
     layout = panel.layout()

@@ -33,7 +33,7 @@ from XRayTo3DLib.slicer.panel_texts import origin_text
 from XRayTo3DLib.slicer.words import in_panel_words
 from XRayTo3DLib.slicer.work import Settings, load_samples, reconstruct_films
 
-CPU = Settings(device="cpu")
+CPU = Settings(device="cpu", refine=False)
 
 
 def still(stage: str, fraction: float) -> None:

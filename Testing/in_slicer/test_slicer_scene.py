@@ -137,6 +137,7 @@ def test_a_left_knee_stays_a_left_knee(
         spacing=reconstruction.frontal.spacing.value,
         sid=reconstruction.frontal.sid.value,
         sod=reconstruction.frontal.sod.value,
+        refine=False,
     )
     knee = show_knee(scene, left)
     assert knee.side is Side.LEFT

@@ -41,7 +41,9 @@ from XRayTo3DLib.slicer.work import (
 )
 
 SAMPLE_NAMES = ("knee_ap.dcm", "knee_lateral.dcm")
-STYLED = Settings(device="cpu", style=SHIPPED_STYLE, check_films=False, find_joint=False)
+STYLED = Settings(
+    device="cpu", style=SHIPPED_STYLE, check_films=False, find_joint=False, refine=False
+)
 
 
 def still(stage: str, fraction: float) -> None:
@@ -123,7 +125,7 @@ def test_they_stay_on_films_that_a_refinement_moved(side: Side) -> None:
         films = tuple(
             replace(f, pixels=f.pixels[:, ::-1], side=replace(f.side, value=side)) for f in films
         )
-    options = {"check_films": False, "find_joint": False, "ap_lean": 6.0}
+    options = {"check_films": False, "find_joint": False, "refine": False, "ap_lean": 6.0}
     found = reconstruct(*films, style=SHIPPED_STYLE, **options)
     assert found.styled is not None
     turn = Rotation.from_euler("xyz", [4.0, -3.0, 2.0], degrees=True).as_matrix()
@@ -214,5 +216,9 @@ def test_the_panels_parameters_become_settings(tmp_path: Path) -> None:
         parameters.translateStyle, parameters.acceptAny, parameters.checkFilms = True, True, False
         told = module.settingsOf(parameters)
         assert (told.style, told.accept_any, told.check_films) == (SHIPPED_STYLE, True, False)
+        told = []
+        for parameters.refineWhere in ("Always", "Never"):
+            told.append(module.settingsOf(parameters).refine)
+        assert told == [True, False]
         parameters.styleWeights = str(tmp_path / "mine.safetensors")
         assert module.settingsOf(parameters).style == tmp_path / "mine.safetensors"

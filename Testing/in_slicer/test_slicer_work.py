@@ -127,10 +127,10 @@ def test_films_are_exchanged_unless_a_header_forbids_it(
 
 def test_apply_again_takes_the_place_of_the_first(scene: slicer.vtkMRMLScene) -> None:
     frontal, lateral = load_samples(scene)
-    first = reconstruct_films(scene, frontal, lateral, Settings(), still)
+    first = reconstruct_films(scene, frontal, lateral, Settings(refine=False), still)
     LiveOutlines(first).stop()
     assert first.films == (frontal, lateral)
-    second = reconstruct_films(scene, frontal, lateral, Settings(device="cpu"), still)
+    second = reconstruct_films(scene, frontal, lateral, Settings(device="cpu", refine=False), still)
     assert [knee.record.GetID() for knee in knees_in(scene)] == [second.record.GetID()]
     assert outline_models(scene) == []
     assert scene.IsNodePresent(frontal)

@@ -16,6 +16,7 @@ from XRayTo3DLib.imaging.pair import read_pair
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct
+from XRayTo3DLib.reconstruction.report import build_report
 from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.reconstruction.seeing import RightKnee
 from XRayTo3DLib.reconstruction.weights import load_model
@@ -30,8 +31,15 @@ def films() -> tuple[Radiograph, Radiograph]:
 
 
 @pytest.fixture(scope="module")
-def result() -> Reconstruction:
+def whole() -> Reconstruction:
+    """With all that is done by default."""
     return reconstruct(*sample_paths())
+
+
+@pytest.fixture(scope="module")
+def result() -> Reconstruction:
+    """Without refinement, which takes longer than all the rest."""
+    return reconstruct(*sample_paths(), refine=False)
 
 
 def sample_paths() -> tuple[str, str]:
@@ -52,12 +60,23 @@ def truth(bone: Bone) -> Surface:
     ],
 )
 def test_the_sample_knee_is_found(
-    result: Reconstruction, bone: Bone, dice: float, assd: float
+    whole: Reconstruction, bone: Bone, dice: float, assd: float
 ) -> None:
     """The model card's accuracy is what the code gives; better weights raise these limits."""
-    metrics = compare_bone(result.surfaces[bone], truth(bone), result.grid)
+    metrics = compare_bone(whole.surfaces[bone], truth(bone), whole.grid)
     assert metrics.dice > dice
     assert metrics.distances.assd < assd
+
+
+def test_the_bent_sample_knee_is_refined_by_default(
+    whole: Reconstruction, result: Reconstruction
+) -> None:
+    assert whole.fit is not None and whole.fit.automatic
+    assert "refining" in whole.seconds
+    assert result.fit is None
+    refinement = build_report(whole)["refinement"]
+    assert refinement["why"] == "the lateral film shows a bent knee"
+    assert refinement["flexion_on_lateral_degrees"] > 5.0
 
 
 def test_probabilities_sum_to_one(result: Reconstruction) -> None:
@@ -72,7 +91,7 @@ def test_what_the_header_says_is_kept(result: Reconstruction) -> None:
 
 
 def test_the_second_run_gives_the_same(result: Reconstruction) -> None:
-    again = reconstruct(*sample_paths())
+    again = reconstruct(*sample_paths(), refine=False)
     np.testing.assert_array_equal(again.probabilities, result.probabilities)
     for bone, surface in result.surfaces.items():
         np.testing.assert_array_equal(again.surfaces[bone].vertices, surface.vertices)
@@ -89,6 +108,7 @@ def test_a_left_knee_is_the_mirror_of_a_right_one(
         spacing=frontal.spacing.value,
         sid=frontal.sid.value,
         sod=frontal.sod.value,
+        refine=False,
     )
     right = reconstruct(
         frontal.pixels,
@@ -97,6 +117,7 @@ def test_a_left_knee_is_the_mirror_of_a_right_one(
         spacing=frontal.spacing.value,
         sid=frontal.sid.value,
         sod=frontal.sod.value,
+        refine=False,
     )
     assert left.side is Side.LEFT
     np.testing.assert_allclose(left.probabilities[..., ::-1], right.probabilities, atol=1e-3)
@@ -107,7 +128,7 @@ def test_a_left_knee_is_the_mirror_of_a_right_one(
 def test_arrays_do_as_well_as_files(
     films: tuple[Radiograph, Radiograph], result: Reconstruction
 ) -> None:
-    again = reconstruct(*films)
+    again = reconstruct(*films, refine=False)
     np.testing.assert_array_equal(again.probabilities, result.probabilities)
 
 
@@ -144,7 +165,7 @@ def test_films_given_in_the_wrong_order_give_the_same_knee(
     )
     rows, columns = films[0].pixels.shape
     middle = ((rows - 1) / 2, (columns - 1) / 2)
-    again = reconstruct(frontal, lateral, lateral_centre=middle)
+    again = reconstruct(frontal, lateral, lateral_centre=middle, refine=False)
     assert again.centres.frontal.origin is Origin.USER
     np.testing.assert_allclose(again.probabilities, result.probabilities, atol=1e-4)
     assert any("exchanged" in sentence for sentence in again.frontal.warnings)
@@ -154,11 +175,12 @@ def test_what_a_header_says_stands_and_is_warned_of(
     films: tuple[Radiograph, Radiograph],
 ) -> None:
     frontal = replace(films[0], pixels=1.0 - films[0].pixels)
-    checked = reconstruct(frontal, films[1])
+    checked = reconstruct(frontal, films[1], refine=False)
     (sentence,) = checked.frontal.warnings
     assert "--ap-dark" in sentence
     np.testing.assert_array_equal(checked.frontal.pixels, frontal.pixels)
-    assert reconstruct(frontal, films[1], check_films=False).frontal.warnings == ()
+    unchecked = reconstruct(frontal, films[1], check_films=False, refine=False)
+    assert unchecked.frontal.warnings == ()
 
 
 def test_cancelling_stops_at_the_next_stage() -> None:

@@ -123,9 +123,18 @@ def test_options_reach_films_and_reconstruction(call: Callable[..., int], known:
         "find_joint": True,
         "search": None,
         "style": None,
-        "refine": False,
+        "refine": None,
         "weights": Path("mine.safetensors"),
     }
+
+
+@pytest.mark.parametrize(("option", "refine"), [("--refine", True), ("--no-refine", False)])
+def test_refinement_is_forced_or_left_out(
+    call: Callable[..., int], known: KnownKnee, option: str, refine: bool
+) -> None:
+    known.error = Cancelled()
+    assert call(option, "--quiet") == 130
+    assert known.options["refine"] is refine
 
 
 @pytest.mark.parametrize(

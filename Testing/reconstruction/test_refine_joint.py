@@ -21,6 +21,7 @@ from XRayTo3DLib.reconstruction.refine_joint import first_guess, second_guess, s
 from XRayTo3DLib.reconstruction.refining import Refined
 from XRayTo3DLib.reconstruction.result import Fit
 from XRayTo3DLib.reconstruction.seeing import RightKnee
+from XRayTo3DLib.slicer.words import in_panel_words
 
 ABOUT = np.array([1.0, -12.0, 20.0])
 
@@ -125,10 +126,22 @@ def test_shares_of_a_voxel_never_exceed_it():
 
 
 @pytest.mark.parametrize(
-    ("flexion", "word"), [(8.4, "about 8° more"), (-5.0, "about 5° less"), (2.9, "")]
+    ("flexion", "word"),
+    [(8.4, "about 8° more"), (-5.0, "about 5° less"), (2.9, "slightly otherwise")],
 )
 def test_flexion_is_told(flexion, word):
     fit = Fit(1.0, 0.5, "settled", flexion)
-    said = Refined(np.zeros(0), {}, geometry(), fit, flexed(flexion)).warnings
-    assert len(said) == bool(word)
-    assert all(word in sentence and "pose of the frontal film" in sentence for sentence in said)
+    (said,) = Refined(np.zeros(0), {}, geometry(), fit, flexed(flexion)).warnings
+    assert word in said and "pose of the frontal film" in said
+    assert "choose Never at Fit to the films" in in_panel_words(said)
+
+
+def test_corrected_geometry_is_told_and_nothing_where_there_was_none():
+    def said(after: float) -> tuple[str, ...]:
+        fit = Fit(1.0, after, "settled")
+        return Refined(np.zeros(0), {}, geometry(), fit, Between()).warnings
+
+    (sentence,) = said(0.5)
+    assert "the geometry was corrected" in sentence
+    assert "choose Never at Fit to the films" in in_panel_words(sentence)
+    assert said(1.0) == said(np.nan) == ()

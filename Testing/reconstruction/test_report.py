@@ -12,7 +12,7 @@ from XRayTo3DLib.imaging.radiograph import View
 from XRayTo3DLib.reconstruction.checked_film import CheckedFilm, Recognition
 from XRayTo3DLib.reconstruction.outlines import agreement, outlines_of
 from XRayTo3DLib.reconstruction.report import build_report
-from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.reconstruction.result import Fit, Reconstruction
 
 
 def capsule_volume(length: float, radius: float) -> float:
@@ -115,6 +115,25 @@ def test_the_report_is_strict_json_without_folders(knee: Reconstruction) -> None
     }
     assert report["surfaces"]["frame"] == "LPS"
     assert {"xrayto3d", "python", "torch", "vtk", "simpleitk"} == report["versions"].keys()
+
+
+@pytest.mark.parametrize(("automatic", "why"), [(True, "bent knee"), (False, "asked for")])
+def test_why_it_was_refined(knee: Reconstruction, automatic: bool, why: str) -> None:
+    assert build_report(knee)["refinement"] is None
+    fit = Fit(0.75, 0.5, "settled", -0.0, 12.34, automatic)
+    refinement = build_report(replace(knee, fit=fit))["refinement"]
+    assert why in refinement.pop("why")
+    assert json.dumps(refinement) == json.dumps(
+        {
+            "outline_error_before_mm": 0.75,
+            "outline_error_mm": 0.5,
+            "stopped": "settled",
+            "more_flexion_on_lateral_degrees": 0.0,
+            "flexion_on_lateral_degrees": 12.3,
+        }
+    )
+    blind = replace(knee, fit=Fit(np.nan, np.nan, "no evidence"))
+    assert build_report(blind)["refinement"]["flexion_on_lateral_degrees"] is None
 
 
 def test_what_a_film_looked_like(knee: Reconstruction) -> None:

@@ -177,14 +177,16 @@ def reconstruct(
         ),
     ] = None,
     refine: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--refine/--no-refine",
-            help="Correct geometry and bones until the outlines agree with both films; not for "
-            "films of a calibrated machine. Takes some seconds more.",
+            help="Correct geometry and bones until the outlines agree with both films (default: "
+            "where the lateral film shows a bent knee, which was probably straight on the frontal "
+            "one). Takes some seconds more; say --no-refine for films of a calibrated machine.",
             rich_help_panel=_PLACE,
+            show_default=False,
         ),
-    ] = False,
+    ] = None,
 ) -> None:
     """Reconstruct femur, tibia, patella and fibula from an AP and a lateral radiograph.
 

@@ -22,7 +22,8 @@ torch.set_num_threads(threads)
 model = load_model(weights)
 ready = time.perf_counter() - started
 films = [resource_path("SampleData", f"knee_{view}.dcm") for view in ("ap", "lateral")]
-runs = [reconstruct(*films, weights=weights, find_joint=False) for _ in range(repeats)]
+options = {"weights": weights, "find_joint": False, "refine": False}
+runs = [reconstruct(*films, **options) for _ in range(repeats)]
 with open("/proc/self/status") as file:
     peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 knee = runs[0]

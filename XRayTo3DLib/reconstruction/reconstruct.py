@@ -38,6 +38,7 @@ from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, Vi
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.checking import check_films as look_at_films
 from XRayTo3DLib.reconstruction.finding_geometry import pixels_between
+from XRayTo3DLib.reconstruction.flexion_seen import flexion_on_lateral, seems_bent
 from XRayTo3DLib.reconstruction.placing import as_stated, leaning, place
 from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
@@ -67,7 +68,7 @@ def reconstruct(
     find_joint: bool = True,
     search: bool | None = None,
     style: str | Path | None = None,
-    refine: bool = False,
+    refine: bool | None = None,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
@@ -103,7 +104,9 @@ def reconstruct(
             :mod:`XRayTo3DLib.reconstruction.placing`.
         style: weights by which the films' style is translated before the network sees them.
         refine: whether geometry and bones are corrected until the bones' outlines agree with both
-            films, see :mod:`XRayTo3DLib.reconstruction.refinement`; takes some seconds more.
+            films, see :mod:`XRayTo3DLib.reconstruction.refinement`; takes some seconds more. By
+            default where the lateral film shows a bent knee, as frontal films are mostly taken of
+            straight ones.
         weights: a weights file; those shipped by default.
         device: where the network runs.
         progress: told of every stage; may raise to cancel.
@@ -122,6 +125,8 @@ def reconstruct(
         leans = (ap_lean, lateral_lean)
     with clock("Loading the network"):
         model = load_model(weights)
+        if refine:
+            _needs_silhouettes(model)
     if check_films:
         with clock("Checking the films"):
             pair = look_at_films(frontal, sagittal, model, accept_any=accept_any)
@@ -148,16 +153,19 @@ def reconstruct(
     with clock("Surfaces"):
         surfaces = extract_surfaces(probabilities, grid)
     fit, sentences = None, centres.warnings
+    automatic = refine is None
+    if automatic:
+        refine = seems_bent(flexion_on_lateral(silhouettes, model.network.settings))
     if refine and surfaces:
         with clock("Refining"):
             # Importing the optimisers takes half a second that only refinement should cost.
             from XRayTo3DLib.reconstruction.refining import refined
 
-            _needs_silhouettes(model)
             better = refined(
                 model, knee, probabilities, surfaces, silhouettes, where, progress=progress
             )
-            probabilities, surfaces, fit = better.probabilities, better.surfaces, better.fit
+            probabilities, surfaces = better.probabilities, better.surfaces
+            fit = replace(better.fit, automatic=automatic)
             sentences += better.warnings
             knee = replace(knee, geometry=better.geometry)
             geometry = better.geometry

@@ -14,7 +14,7 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.flexion_between import Between, pivot
-from XRayTo3DLib.reconstruction.flexion_seen import flexion_seen
+from XRayTo3DLib.reconstruction.flexion_seen import flexion_on_lateral, seems_bent
 from XRayTo3DLib.reconstruction.refine_joint import first_guess, second_guess, seen_by_parts
 from XRayTo3DLib.reconstruction.refine_motion import Freedom
 from XRayTo3DLib.reconstruction.refinement import STAGE, Refinement, explanations
@@ -32,16 +32,16 @@ _SIMPLER = 0.028
 otherwise to be preferred, as it has more freedom. Of such films it is lower by 2.5 % at most, of
 knees bent by 10° more by 2 to 8 %; where one is taken for a rolled film, nothing is lost."""
 
-_BENT, _LIKELIER = 5.0, 0.03
-"""Degrees of flexion on the lateral film beyond which a joint that moved is the likelier, as
-frontal films are taken of straight knees; and the share by which its cost may then be higher. Of
-knees of mc22 and of the training that were bent by 10 to 20° more it was higher by 2.4 % at most;
-of rolled films of a knee that is bent by 8° on both, by 2.4 to 5.5 %, but lower by 6 % of one."""
+_LIKELIER = 0.03
+"""Share by which the cost of a joint that moved may be higher where the lateral film shows a bent
+knee, as frontal films are taken of straight ones. Of knees of mc22 and of the training that were
+bent by 10 to 20° more it was higher by 2.4 % at most; of rolled films of a knee that is bent by 8°
+on both, by 2.4 to 5.5 %, but lower by 6 % of one."""
 
 _SAME_GUESS = np.radians(1.0)
 """Rad by which a second guess may differ from what the network was shown, to be left at that."""
 
-_WORTH_SAYING = 3.0
+_WORTH_NAMING = 3.0
 """Degrees of flexion between the films; the estimate is no better."""
 
 _MOST_ROUNDS = 2
@@ -69,14 +69,21 @@ class Refined:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences for the user."""
-        flexion = self.fit.flexion
-        if abs(flexion) <= _WORTH_SAYING:
+        """What was corrected, as a sentence for the user; none where nothing was."""
+        if not self.fit.corrected:
             return ()
-        how = "more" if flexion > 0 else "less"
+        if not self.between.motions:
+            return (
+                "The outlines of the bones agree better with both films if these stood otherwise "
+                "than stated; the geometry was corrected, say --no-refine to keep it as stated.",
+            )
+        flexion = self.fit.flexion
+        how = f"about {abs(flexion):.0f}° {'more' if flexion > 0 else 'less'}"
+        if abs(flexion) <= _WORTH_NAMING:
+            how = "slightly otherwise"
         return (
-            f"The knee seems to be bent about {abs(flexion):.0f}° {how} on the lateral film than "
-            "on the frontal; the bones are shown in the pose of the frontal film.",
+            f"The knee seems to be bent {how} on the lateral film than on the frontal; the bones "
+            "are shown in the pose of the frontal film, say --no-refine if it was bent alike.",
         )
 
 
@@ -114,7 +121,8 @@ def refined(
     still, films, joint = (found[freedom] for freedom in Freedom)
     best, after = start, still.before
     stopped = still.stopped if still.stopped in ("no evidence", "time limit") else "no better"
-    allowed = 1.0 + _LIKELIER if _seems_bent(knee, silhouettes) else 1.0 - _SIMPLER
+    shown = flexion_on_lateral(silhouettes, model.network.settings)
+    allowed = 1.0 + _LIKELIER if seems_bent(shown) else 1.0 - _SIMPLER
     bent = joint.cost < allowed * films.cost
     if _is_clear(still, joint if bent else films):
         if bent:
@@ -126,15 +134,8 @@ def refined(
             best, after, stopped = sight, fitted.before, fitted.stopped
         if search.is_late:
             stopped = "time limit"
-    fit = Fit(still.before, after, stopped, best.between.flexion)
+    fit = Fit(still.before, after, stopped, best.between.flexion, shown)
     return Refined(best.probabilities, best.surfaces, best.knee.geometry, fit, best.between)
-
-
-def _seems_bent(knee: RightKnee, silhouettes: Tensor) -> bool:
-    """Whether the lateral film shows a bent knee."""
-    _, lateral = silhouette_detectors(knee, silhouettes)
-    seen = flexion_seen(silhouettes[1], lateral.spacing[0] * lateral.sod / lateral.sid)
-    return seen is not None and seen > _BENT
 
 
 def _is_clear(still: Refinement, other: Refinement) -> bool:

@@ -196,7 +196,9 @@ def _fit(fit: Fit | None) -> dict[str, Any] | None:
         "outline_error_before_mm": before,
         "outline_error_mm": after,
         "stopped": fit.stopped,
-        "more_flexion_on_lateral_degrees": round(fit.flexion, 1),
+        "more_flexion_on_lateral_degrees": round(fit.flexion, 1) + 0.0,  # never -0.0
+        "why": "the lateral film shows a bent knee" if fit.automatic else "asked for",
+        "flexion_on_lateral_degrees": _optional(fit.flexion_shown, 1),
     }
 
 
@@ -221,5 +223,5 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), _DECIMALS) for value in values]
 
 
-def _optional(value: float | None) -> float | None:
-    return None if value is None else round(value, _DECIMALS)
+def _optional(value: float | None, decimals: int = _DECIMALS) -> float | None:
+    return None if value is None else round(value, decimals)

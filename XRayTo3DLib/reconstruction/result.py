@@ -40,12 +40,22 @@ class Fit:
         stopped: why it ended, see :class:`XRayTo3DLib.reconstruction.refinement.Refinement`.
         flexion: degrees by which the knee was found to be bent more on the lateral film than on
             the frontal; the bones are in the pose of the frontal film.
+        flexion_shown: degrees by which the knee is bent on the lateral film, as the network saw
+            it before; None where that cannot be told.
+        automatic: whether nobody asked for it: it was done because that flexion is large.
     """
 
     before: float
     after: float
     stopped: str
     flexion: float = 0.0
+    flexion_shown: float | None = None
+    automatic: bool = False
+
+    @property
+    def corrected(self) -> bool:
+        """Whether anything was; otherwise the result is that without refinement."""
+        return self.after < self.before
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ _IN_THE_PANEL = {
     "say --no-search if it leant as the film shows it": (
         "untick Find the joint on the films if it leant as the film shows it"
     ),
-    "or do without --refine": "or untick Fit to the films",
+    "or do without --refine": "or choose Never at Fit to the films",
+    "say --no-refine": "choose Never at Fit to the films",
     "Give the pixel of the joint yourself": "Press Find the knee and move the box",
     "give the pixel yourself": "move the box of Find the knee",
     "--inverted": "Bone in the file",

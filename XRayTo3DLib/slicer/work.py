@@ -41,7 +41,8 @@ class Settings:
         weights: file of weights; those shipped by default.
         device: ``auto``, ``cpu`` or ``cuda``.
         find_joint: whether the joint is looked for on the films.
-        refine: whether geometry and bones are fitted to the films.
+        refine: whether geometry and bones are fitted to the films; where the lateral film shows a
+            bent knee when None.
         check_films: whether the films are looked at first.
         accept_any: whether what is no knee is warned of instead of refused.
         style: weights by which the films' style is translated, or :data:`SHIPPED_STYLE`.
@@ -50,7 +51,7 @@ class Settings:
     weights: Path | None = None
     device: str = "auto"
     find_joint: bool = True
-    refine: bool = False
+    refine: bool | None = None
     check_films: bool = True
     accept_any: bool = False
     style: str | Path | None = None
