@@ -6,13 +6,20 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from XRayTo3DLib import cli
 from XRayTo3DLib.anatomy.bones import Bone
+from XRayTo3DLib.anatomy.shape_model import learn
 from XRayTo3DLib.anatomy.surface import Surface, write_surface
 from XRayTo3DLib.reconstruction.weights import load_model
-from XRayTo3DLib.training.bank import BankSettings, generate_bank, list_cases
+from XRayTo3DLib.training.bank import (
+    BankSettings,
+    describe_bank,
+    generate_bank,
+    list_cases,
+)
 from XRayTo3DLib.training.cases import Case
 
 TINY = [
@@ -101,3 +108,27 @@ def test_no_cases(
 ) -> None:
     assert call(monkeypatch, "train", "--cases", tmp_path, "-o", tmp_path / "run") == 2
     assert "xrayto3d generate" in capsys.readouterr().err
+
+
+def test_knees_are_drawn_from_a_population(
+    bones: Path,
+    toy_knee: dict[Bone, Surface],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    population = tmp_path / "population"
+    population.mkdir()
+    for bone, surface in toy_knee.items():
+        shapes = [surface.vertices * size for size in (0.9, 1.0, 1.1)]
+        people = ["carla", "dora", "eva"]
+        model = learn(bone, shapes, people, surface.faces, np.ones(len(shapes[0]), bool))
+        model.save(population / f"{bone.key}.npz")
+    words = ("generate", "--bones", bones, "--workers", 1, "--count", 1, "--population", population)
+    assert call(monkeypatch, *words, "-o", tmp_path / "cases") == 0
+    assert set(describe_bank(tmp_path / "cases")["models"]) == {bone.key for bone in Bone}
+    (population / "fibula.npz").unlink()
+    capsys.readouterr()
+    assert call(monkeypatch, *words, "-o", tmp_path / "more") == 2
+    assert "fibula.npz" in capsys.readouterr().err
+    assert not (tmp_path / "more").exists()
