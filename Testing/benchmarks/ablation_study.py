@@ -116,7 +116,9 @@ def amounts(bones: Path, bank: Path) -> list[Variant]:
 
 
 def resolutions() -> list[Variant]:
-    return [Variant(f"{2 * size}³ voxels", (f"network.size={size}",)) for size in (16, 24, 48, 64)]
+    return [
+        Variant(f"{2 * size}³ voxels", (f"network.size={size}",)) for size in (16, 24, 48, 64, 96)
+    ]
 
 
 def trained(variant: Variant, bank: Path, folder: Path, stages: tuple[str, ...]) -> Path:
