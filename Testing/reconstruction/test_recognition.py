@@ -100,12 +100,12 @@ def flags(found: Recognition) -> tuple[bool, bool, bool]:
 
 @pytest.fixture(scope="module")
 def answers(model: Model, shared_bones: Path) -> list[tuple[View, tuple, Recognition]]:
-    """View, what was done to the film, and what was recognised, of 16 films."""
+    """View, what was done to the film, and what was recognised, of 32 films."""
     knees = [knee for knee in load_knees(shared_bones) if knee.name.startswith("mc22")]
     generator = KneeGenerator(knees)
     rng = np.random.default_rng(5)
     found = []
-    for seed in range(4):
+    for seed in range(8):
         case = make_case(generator(seed), seed)
         for again in range(2):
             films = films_of(case, [seed, again, 3], 0.7)

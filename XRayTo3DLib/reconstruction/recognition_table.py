@@ -38,13 +38,13 @@ _FEATURES = {
 }
 
 _WEIGHTS = {
-    "area": 0.4227,
-    "solidity": 1.361,
-    "place": 0.685,
-    "overlap": 0.4924,
+    "area": 0.4713,
+    "solidity": 1.464,
+    "place": 0.6554,
+    "overlap": 0.5298,
     "parting": 0,
-    "doubt": 2.449,
-    "edge": 0.06741,
+    "doubt": 2.442,
+    "edge": 0.09364,
 }
 
 _TABLE = np.array([_FEATURES[name] for name in FEATURES], dtype=float)
@@ -53,5 +53,5 @@ SHIPPED = Scoring(
     middles=_TABLE[:, [0, 2]].T,
     spreads=_TABLE[:, [1, 3]].T,
     weights=np.array([_WEIGHTS[name] for name in GROUPS]),
-    no_knee=-7.273,
+    no_knee=-7.702,
 )

@@ -20,7 +20,7 @@ from XRayTo3DLib.anatomy.joint import vertex_normals
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.grid import VolumeGrid
 
-CALIBRATION = {Bone.FEMUR: 0.82, Bone.TIBIA: 0.96, Bone.PATELLA: 1.93, Bone.FIBULA: 1.49}
+CALIBRATION = {Bone.FEMUR: 0.65, Bone.TIBIA: 0.71, Bone.PATELLA: 1.09, Bone.FIBULA: 1.05}
 """Root mean square of (error / σ from the slope), of the weights that are shipped, on the person of
 validation; ``Testing/benchmarks/uncertainty_study.py`` measures it."""
 
