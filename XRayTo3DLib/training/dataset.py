@@ -101,6 +101,7 @@ class _Draws:
         seed: int,
         strength: float,
         ramp: int = 0,
+        misstated: float = 0.0,
     ) -> None:
         """Say what to draw.
 
@@ -111,9 +112,11 @@ class _Draws:
             seed: of the draws.
             strength: of the films' randomisation.
             ramp: items over which that rises from half to its whole.
+            misstated: share of the items, where they have a geometry, that state it wrongly.
         """
         self._paths, self._network, self._length = paths, network, length
         self._seed, self._strength, self._ramp = seed, strength, ramp
+        self._misstated = misstated
 
     def __len__(self) -> int:
         return self._length
@@ -132,30 +135,6 @@ class _Draws:
 
 class TrainingSet(_Draws, Dataset[Sample]):
     """What the whole network learns from."""
-
-    def __init__(
-        self,
-        paths: list[Path],
-        network: NetworkSettings,
-        length: int,
-        seed: int,
-        strength: float,
-        ramp: int = 0,
-        misstated: float = 0.0,
-    ) -> None:
-        """Say what to draw.
-
-        Args:
-            paths: of the cases.
-            network: whose grids and films are made.
-            length: number of items (steps × batch).
-            seed: of the draws.
-            strength: of the films' randomisation.
-            ramp: items over which that rises from half to its whole.
-            misstated: share of the items whose geometry is stated wrongly.
-        """
-        super().__init__(paths, network, length, seed, strength, ramp)
-        self._misstated = misstated
 
     def __getitem__(self, index: int) -> Sample:
         case, films = self._draw(index)
