@@ -143,7 +143,8 @@ def test_training_is_seeded_logged_and_saved(case: Path, tmp_path: Path) -> None
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
     further = train_metal([case], tmp_path / "further", SETTINGS, start=first)
     assert further.read_bytes() != first.read_bytes()
-    network, card = load_implant_network(first)
+    loaded = load_implant_network(first)
+    network, card = loaded.network, loaded.card
     assert network.settings == SETTINGS.network
     assert card["steps"] == 3
     assert not network.training

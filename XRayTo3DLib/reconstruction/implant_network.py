@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from XRayTo3DLib.imaging.quantiles import masked_quantiles, sampling_step
-from XRayTo3DLib.reconstruction.weights import LICENCE, load_network, save_network
+from XRayTo3DLib.reconstruction.weights import LICENCE, LoadedNetwork, load_network, save_network
 from XRayTo3DLib.resources import resource_path
 
 STEP = 0.68
@@ -141,20 +141,19 @@ def save_implant_network(network: ImplantNetwork, path: Path, card: Mapping[str,
     save_network(network, path, _KEY, dict(card), LICENCE)
 
 
-def load_implant_network(path: Path) -> tuple[ImplantNetwork, dict[str, Any]]:
-    """The network, ready to run, and the values that were saved with it.
+def load_implant_network(path: Path) -> LoadedNetwork[ImplantNetwork]:
+    """The network, ready to run, with the values that were saved with it.
 
     Raises:
         InputFileError: the file holds something else, or is damaged.
     """
     unfit = "holds no weights that mark metal; install XRayTo3D again."
-    network, _, card = load_network(
+    return load_network(
         path, _KEY, lambda settings: ImplantNetwork(ImplantSettings(**settings)), unfit
     )
-    return network, card
 
 
 @lru_cache(maxsize=1)
 def shipped_implant_network() -> ImplantNetwork:
     """The network that comes with the program."""
-    return load_implant_network(resource_path("Models", "knee-metal.safetensors"))[0]
+    return load_implant_network(resource_path("Models", "knee-metal.safetensors")).network

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -39,7 +39,7 @@ class _Saved(Protocol):
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedNetwork(Generic[Network]):
     """A network ready to run.
 
     Attributes:
@@ -48,9 +48,13 @@ class Model:
         card: what is known of their training.
     """
 
-    network: ReconstructionNetwork
+    network: Network
     identity: ModelIdentity
     card: dict[str, Any]
+
+
+Model = LoadedNetwork[ReconstructionNetwork]
+"""A network that reconstructs bones."""
 
 
 def save_weights(
@@ -74,9 +78,7 @@ def load_model(path: str | Path | None = None) -> Model:
         InputFileError: the file is missing, is something else, or, where a ``.sha256`` stands
             beside it, differs from what was published.
     """
-    path = Path(path) if path is not None else shipped_weights()
-    if not path.is_file():
-        raise InputFileError(path, "does not exist; give a file of weights with --weights.")
+    path = existing(path, shipped_weights())
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -86,7 +88,19 @@ def _load(path: Path, _modified: int) -> Model:
         return ReconstructionNetwork(NetworkSettings(**settings))
 
     unfit = "holds no weights of this program; train some or use those shipped."
-    return Model(*load_network(path, _KEY, built, unfit))
+    return load_network(path, _KEY, built, unfit)
+
+
+def existing(path: str | Path | None, shipped: Path) -> Path:
+    """The weights that were asked for, or else those shipped.
+
+    Raises:
+        InputFileError: there is no such file.
+    """
+    path = shipped if path is None else Path(path)
+    if not path.is_file():
+        raise InputFileError(path, "does not exist; give a file of weights with --weights.")
+    return path
 
 
 def save_network(network: _Saved, path: Path, key: str, card: dict[str, Any], licence: str) -> None:
@@ -109,8 +123,8 @@ def save_network(network: _Saved, path: Path, key: str, card: dict[str, Any], li
 
 def load_network(
     path: Path, key: str, built: Callable[[dict[str, Any]], Network], unfit: str
-) -> tuple[Network, ModelIdentity, dict[str, Any]]:
-    """The reverse of :func:`save_network`: the network, ready to run, which it is, and its card.
+) -> LoadedNetwork[Network]:
+    """The reverse of :func:`save_network`.
 
     Args:
         path: of a file that exists.
@@ -130,7 +144,7 @@ def load_network(
     except UNFIT as error:
         raise InputFileError(path, unfit) from error
     network.requires_grad_(False).eval()
-    return with_fast_layout(network), ModelIdentity(path.stem, digest, licence), card
+    return LoadedNetwork(with_fast_layout(network), ModelIdentity(path.stem, digest, licence), card)
 
 
 def with_fast_layout(network: Network) -> Network:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from XRayTo3DLib.errors import InputFileError
-from XRayTo3DLib.reconstruction.result import ModelIdentity
-from XRayTo3DLib.reconstruction.weights import LICENCE, load_network, save_network
+from XRayTo3DLib.reconstruction.weights import (
+    LICENCE,
+    LoadedNetwork,
+    existing,
+    load_network,
+    save_network,
+)
 from XRayTo3DLib.resources import resource_path
 from XRayTo3DLib.tomography.density_network import DensityNetwork, DensityNetworkSettings
 
@@ -19,19 +22,8 @@ SHIPPED = "knee-density64"
 _KEY = "xrayto3d-density"
 
 
-@dataclass(frozen=True)
-class DensityModel:
-    """A network of densities ready to run.
-
-    Attributes:
-        network: in evaluation mode, float32, on the CPU.
-        identity: which weights.
-        card: what is known of their training.
-    """
-
-    network: DensityNetwork
-    identity: ModelIdentity
-    card: dict[str, Any]
+DensityModel = LoadedNetwork[DensityNetwork]
+"""A network that estimates densities."""
 
 
 def save_density_weights(
@@ -55,9 +47,7 @@ def load_density_model(path: str | Path | None = None) -> DensityModel:
         InputFileError: the file is missing, is something else, or, where a ``.sha256`` stands
             beside it, differs from what was published.
     """
-    path = Path(path) if path else resource_path("Models", f"{SHIPPED}.safetensors")
-    if not path.is_file():
-        raise InputFileError(path, "does not exist; give a file of weights with --weights.")
+    path = existing(path, resource_path("Models", f"{SHIPPED}.safetensors"))
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -67,4 +57,4 @@ def _load(path: Path, _modified: int) -> DensityModel:
         return DensityNetwork(DensityNetworkSettings(**settings))
 
     unfit = "holds no weights of densities; train some with train-density or use those shipped."
-    return DensityModel(*load_network(path, _KEY, built, unfit))
+    return load_network(path, _KEY, built, unfit)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.generator import KneeGenerator, KneeVariation
-from XRayTo3DLib.anatomy.knee import Knee, load_knees, split_by_person
+from XRayTo3DLib.anatomy.knee import Knee, load_knees, person_of, split_by_person
 from XRayTo3DLib.anatomy.shape_model import ShapeModel
 from XRayTo3DLib.anatomy.tissue import TissueVariation
 from XRayTo3DLib.errors import InputFileError, XRayTo3DError
@@ -128,7 +128,7 @@ def list_cases(folder: Path) -> list[Path]:
     return paths
 
 
-def describe_bank(folder: Path) -> dict:
+def describe_bank(folder: Path) -> dict[str, Any]:
     """What the bank was made from, for checkpoints and model cards; empty when not recorded.
 
     Raises:
@@ -143,6 +143,27 @@ def describe_bank(folder: Path) -> dict:
         raise InputFileError(
             index, "is damaged; generate the cases again, into another folder."
         ) from error
+
+
+def training_card(
+    settings: dict[str, Any], steps: int, cases: int, bank: dict[str, Any]
+) -> dict[str, Any]:
+    """What weights say of their training.
+
+    Args:
+        settings: of the training.
+        steps: that were done.
+        cases: that were learnt from.
+        bank: what :func:`describe_bank` says of them.
+    """
+    return {
+        "settings": settings,
+        "steps": steps,
+        "cases": cases,
+        "bank": bank,
+        "people": sorted({person_of(name) for name in bank.get("knees", [])}),
+        "held_out": bank.get("held_out", []),
+    }
 
 
 def _refuse_held_out(models: Mapping[Bone, ShapeModel], held_out: tuple[str, ...]) -> None:

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from XRayTo3DLib.anatomy.knee import person_of
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.reconstruction.weights import load_model
 from XRayTo3DLib.run_folder import RunFolder, load_checkpoint
 from XRayTo3DLib.tomography.density_network import DensityNetwork
 from XRayTo3DLib.tomography.density_weights import save_density_weights
+from XRayTo3DLib.training.bank import training_card
 from XRayTo3DLib.training.curves import read_log
 from XRayTo3DLib.training.density_cases import DensityCase
 from XRayTo3DLib.training.density_data import (
@@ -206,14 +206,7 @@ def export_density_weights(checkpoint: Path, path: Path, bank: dict[str, Any]) -
     settings = DensityTrainingSettings.from_dict(state["settings"])
     network = DensityNetwork(settings.network)
     network.load_state_dict(state["average"])
-    card = {
-        "settings": settings.as_dict(),
-        "steps": state["step"],
-        "cases": state["cases"],
-        "bank": bank,
-        "people": sorted({person_of(name) for name in bank.get("knees", [])}),
-        "held_out": bank.get("held_out", []),
-    }
+    card = training_card(settings.as_dict(), state["step"], state["cases"], bank)
     save_density_weights(network, path, card)
 
 

@@ -178,7 +178,7 @@ def train_metal(
     torch.manual_seed(settings.seed)
     network = with_fast_layout(ImplantNetwork(settings.network))
     if start is not None:
-        network.load_state_dict(load_implant_network(start)[0].state_dict())
+        network.load_state_dict(load_implant_network(start).network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
     for step, batch in enumerate(batches(cases, settings)):
         network.train()

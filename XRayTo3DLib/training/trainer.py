@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from XRayTo3DLib.anatomy.bones import Bone
-from XRayTo3DLib.anatomy.knee import person_of
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.reconstruction.device import chosen_device
 from XRayTo3DLib.reconstruction.losses import (
@@ -26,6 +25,7 @@ from XRayTo3DLib.reconstruction.losses import (
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import load_model, save_weights
 from XRayTo3DLib.run_folder import RunFolder, load_checkpoint
+from XRayTo3DLib.training.bank import training_card
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.dataset import (
     Sample,
@@ -303,15 +303,7 @@ def export_weights(checkpoint: Path, path: Path, bank: dict[str, Any]) -> None:
     settings = TrainingSettings.from_dict(state["settings"])
     network = ReconstructionNetwork(settings.network)
     network.load_state_dict(state["average"])
-    knees = bank.get("knees", [])
-    card = {
-        "settings": settings.as_dict(),
-        "steps": state["step"],
-        "cases": state["cases"],
-        "bank": bank,
-        "people": sorted({person_of(name) for name in knees}),
-        "held_out": bank.get("held_out", []),
-    }
+    card = training_card(settings.as_dict(), state["step"], state["cases"], bank)
     save_weights(network, path, card)
 
 
