@@ -1,11 +1,12 @@
 """Whether the uncertainty of surfaces means what it says.
 
-    python Testing/benchmarks/uncertainty_study.py BONES OUTPUT --person mc22
+    python Testing/benchmarks/uncertainty_study.py BONES OUTPUT --person mc22 --weights FILE
     python Testing/benchmarks/uncertainty_study.py BONES OUTPUT --person lhdl --person vhf
 
 Films of people held out are reconstructed, and at each vertex the error is compared with the
-deviation that was stated. The first line, on the person of validation, measures what stands as
-``CALIBRATION`` in XRayTo3DLib/reconstruction/uncertainty.py; the second, on others, is the check.
+deviation that was stated. The first line, on a person whom the weights in FILE
+have not seen, measures what stands as ``CALIBRATION`` in XRayTo3DLib/reconstruction/uncertainty.py;
+the second, on others and with the weights that are shipped, is the check.
 Writes OUTPUT/uncertainty.md and OUTPUT/reliability.png.
 """
 
@@ -34,11 +35,13 @@ from XRayTo3DLib.evaluation.filming import (  # noqa: E402
     film_knee,
     filming_geometry,
 )
+from XRayTo3DLib.evaluation.held_out import check_held_out  # noqa: E402
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct  # noqa: E402
 from XRayTo3DLib.reconstruction.uncertainty import (  # noqa: E402
     slope_deviation,
     surface_deviations,
 )
+from XRayTo3DLib.reconstruction.weights import load_model  # noqa: E402
 
 BINS = 8
 UNSURE = (0.005, 0.995)
@@ -57,10 +60,10 @@ class Measured:
     inside: np.ndarray
 
 
-def measured(knee: Knee, seed: int, simulator: Simulator) -> list[Measured]:
+def measured(knee: Knee, seed: int, simulator: Simulator, weights: Path | None) -> list[Measured]:
     placed = KneeGenerator([knee], KneeVariation.placing_only())(seed)
     films = film_knee(placed, filming_geometry(np.random.default_rng([seed, 17])), simulator, seed)
-    result = reconstruct(*films, find_joint=False, refine=False)
+    result = reconstruct(*films, find_joint=False, refine=False, weights=weights)
     stated = surface_deviations(result.surfaces, result.probabilities, result.grid)
     rows = []
     for bone, surface in result.surfaces.items():
@@ -136,8 +139,11 @@ def main(
     output: Path,
     person: Annotated[list[str], typer.Option(help="Who is measured; repeatable.")],
     placements: Annotated[int, typer.Option(min=1)] = 3,
+    weights: Annotated[Path | None, typer.Option(help="Weights other than those shipped.")] = None,
 ) -> None:
     """Reconstruct, compare, write table and figure."""
+    model = load_model(weights)
+    check_held_out(person, {model.identity.name: model.card})
     _, knees = split_by_person(load_knees(bones), person)
     rows = [
         row
@@ -145,7 +151,7 @@ def main(
         if knee.is_complete
         for seed in range(placements)
         for simulator in Simulator
-        for row in measured(knee, seed, simulator)
+        for row in measured(knee, seed, simulator, weights)
     ]
     output.mkdir(parents=True, exist_ok=True)
     text = table(rows)

@@ -291,7 +291,7 @@ def test_networks_by_their_words() -> None:
     [
         (["other"], [], "wants name="),
         (["shipped", "shipped"], [], "Two networks are called 'shipped'"),
-        (["shipped"], ["jia"], "was trained on jia"),
+        (["shipped"], ["jia"], "weights shipped were trained on .*jia"),
     ],
 )
 def test_networks_that_cannot_take_part(words, people, sentence: str) -> None:

@@ -95,7 +95,8 @@ def flags(found: Recognition) -> tuple[bool, bool, bool]:
     return found.mirrored, found.upside_down, found.inverted
 
 
-# Simulated films of the person mc22, with whom nothing was trained, tuned or fitted.
+# Simulated films of the person mc22, from whom the films' network did not learn, and on whose films
+# nothing was fitted.
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,7 @@ def benchmark_density(
         write_benchmark,
     )
     from XRayTo3DLib.evaluation.filming import Simulator
+    from XRayTo3DLib.evaluation.held_out import check_held_out
     from XRayTo3DLib.tomography.density_weights import load_density_model
     from XRayTo3DLib.training.bank import describe_bank, list_cases
 
@@ -62,12 +63,8 @@ def benchmark_density(
         raise XRayTo3DError(
             f"--film is one of {', '.join(sorted(known))}, not {', '.join(sorted(unknown))}."
         )
-    seen = set(load_density_model(weights).card.get("people", ())) & set(person)
-    if seen:
-        raise XRayTo3DError(
-            f"The weights were trained on {', '.join(sorted(seen))}; "
-            "name people that were held out."
-        )
+    model = load_density_model(weights)
+    check_held_out(person, {model.identity.name: model.card})
     if bank is not None and (missing := set(person) - set(describe_bank(bank).get("held_out", ()))):
         raise XRayTo3DError(
             f"{bank.name} does not hold out {', '.join(sorted(missing))}; name another --bank."

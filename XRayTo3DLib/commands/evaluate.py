@@ -42,6 +42,7 @@ def evaluate(
     from XRayTo3DLib.errors import XRayTo3DError
     from XRayTo3DLib.evaluation.evaluate import EvaluationSettings, evaluate
     from XRayTo3DLib.evaluation.filming import Simulator
+    from XRayTo3DLib.evaluation.held_out import check_held_out
     from XRayTo3DLib.evaluation.tables import summarise, terminal_table
     from XRayTo3DLib.reconstruction.weights import load_model
 
@@ -51,12 +52,8 @@ def evaluate(
         raise XRayTo3DError(
             f"--film is one of {', '.join(sorted(known))}, not {', '.join(sorted(unknown))}."
         )
-    trained_on = set(load_model(weights).card.get("people", ()))
-    if seen := trained_on & set(person):
-        raise XRayTo3DError(
-            f"The weights were trained on {', '.join(sorted(seen))}; "
-            "name people that were held out."
-        )
+    model = load_model(weights)
+    check_held_out(person, {model.identity.name: model.card})
     _, knees = split_by_person(load_knees(bones), person)
     settings = EvaluationSettings(
         tuple(Simulator(name) for name in names), placements, seed, strength, weights

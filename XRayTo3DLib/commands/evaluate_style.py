@@ -47,16 +47,20 @@ def evaluate_style(
     from rich.progress import Progress
 
     from XRayTo3DLib.anatomy.knee import load_knees, split_by_person
+    from XRayTo3DLib.evaluation.held_out import check_held_out
     from XRayTo3DLib.evaluation.style_evaluation import evaluate_style, shift_table
     from XRayTo3DLib.evaluation.tables import summarise, terminal_table
     from XRayTo3DLib.reconstruction.weights import load_model
-    from XRayTo3DLib.style.held_out import check_held_out
     from XRayTo3DLib.style.style_weights import load_style
 
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))
     networks = [load_model(), *(load_model(path) for path in weights or ())]
     styles = [load_style(path) for path in style or ()]
-    check_held_out(person, networks, styles)
+    check_held_out(
+        person,
+        {network.identity.name: network.card for network in networks}
+        | {f"{style.name} ({style.method})": style.card for style in styles},
+    )
     _, knees = split_by_person(load_knees(bones), person)
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("Evaluating", total=None)

@@ -14,6 +14,7 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.intensity_model import KneeModel
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
+from XRayTo3DLib.evaluation.held_out import check_held_out
 from XRayTo3DLib.evaluation.registration_starts import STARTS, TrueKnee, TruePoses
 from XRayTo3DLib.imaging.centres import Pixel, stated_centres
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry
@@ -229,11 +230,7 @@ def contestants_from(
             raise XRayTo3DError(f"Two networks are called {name!r}; give each its own name.")
         weights = Path(path) if separator else None
         model = load_model(weights)
-        if seen := set(model.card.get("people", ())) & set(people):
-            raise XRayTo3DError(
-                f"The network {name} was trained on {', '.join(sorted(seen))}; measure people "
-                "that were held out."
-            )
+        check_held_out(people, {name: model.card})
         found.append(NetworkContestant(name, weights))
         if refine and model.network.settings.silhouettes:
             found.append(NetworkContestant(f"{name}, refined", weights, refine=True))
