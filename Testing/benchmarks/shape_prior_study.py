@@ -26,6 +26,7 @@ from XRayTo3DLib.anatomy.population import load_models  # noqa: E402
 from XRayTo3DLib.anatomy.shape_model import ShapeModel  # noqa: E402
 from XRayTo3DLib.anatomy.surface import Surface  # noqa: E402
 from XRayTo3DLib.evaluation.filming import Simulator, film_knee, filming_geometry  # noqa: E402
+from XRayTo3DLib.evaluation.held_out import check_held_out  # noqa: E402
 from XRayTo3DLib.evaluation.tables import (  # noqa: E402
     KneeScores,
     markdown,
@@ -33,6 +34,7 @@ from XRayTo3DLib.evaluation.tables import (  # noqa: E402
     summarise,
 )
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct  # noqa: E402
+from XRayTo3DLib.reconstruction.weights import load_model  # noqa: E402
 
 Bones = dict[Bone, Surface]
 
@@ -79,6 +81,8 @@ def main(
     placements: int = 2,
     weights: Path | None = None,
 ) -> None:
+    model = load_model()
+    check_held_out(person, [(model.identity.name, model.card)])
     models = load_models(population)
     _, held_out = split_by_person(load_knees(bones), person)
     scores: dict[str, list[KneeScores]] = {}

@@ -143,7 +143,7 @@ def main(
 ) -> None:
     """Reconstruct, compare, write table and figure."""
     model = load_model(weights)
-    check_held_out(person, {model.identity.name: model.card})
+    check_held_out(person, [(model.identity.name, model.card)])
     _, knees = split_by_person(load_knees(bones), person)
     rows = [
         row

@@ -64,7 +64,7 @@ def benchmark_density(
             f"--film is one of {', '.join(sorted(known))}, not {', '.join(sorted(unknown))}."
         )
     model = load_density_model(weights)
-    check_held_out(person, {model.identity.name: model.card})
+    check_held_out(person, [(model.identity.name, model.card)])
     if bank is not None and (missing := set(person) - set(describe_bank(bank).get("held_out", ()))):
         raise XRayTo3DError(
             f"{bank.name} does not hold out {', '.join(sorted(missing))}; name another --bank."

@@ -53,7 +53,7 @@ def evaluate(
             f"--film is one of {', '.join(sorted(known))}, not {', '.join(sorted(unknown))}."
         )
     model = load_model(weights)
-    check_held_out(person, {model.identity.name: model.card})
+    check_held_out(person, [(model.identity.name, model.card)])
     _, knees = split_by_person(load_knees(bones), person)
     settings = EvaluationSettings(
         tuple(Simulator(name) for name in names), placements, seed, strength, weights

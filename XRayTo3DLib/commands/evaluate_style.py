@@ -58,8 +58,10 @@ def evaluate_style(
     styles = [load_style(path) for path in style or ()]
     check_held_out(
         person,
-        {network.identity.name: network.card for network in networks}
-        | {f"{style.name} ({style.method})": style.card for style in styles},
+        [
+            *((network.identity.name, network.card) for network in networks),
+            *((f"{style.name} ({style.method})", style.card) for style in styles),
+        ],
     )
     _, knees = split_by_person(load_knees(bones), person)
     with Progress(console=Console(stderr=True), transient=True) as bars:

@@ -230,7 +230,7 @@ def contestants_from(
             raise XRayTo3DError(f"Two networks are called {name!r}; give each its own name.")
         weights = Path(path) if separator else None
         model = load_model(weights)
-        check_held_out(people, {name: model.card})
+        check_held_out(people, [(name, model.card)])
         found.append(NetworkContestant(name, weights))
         if refine and model.network.settings.silhouettes:
             found.append(NetworkContestant(f"{name}, refined", weights, refine=True))

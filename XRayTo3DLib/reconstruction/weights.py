@@ -78,7 +78,7 @@ def load_model(path: str | Path | None = None) -> Model:
         InputFileError: the file is missing, is something else, or, where a ``.sha256`` stands
             beside it, differs from what was published.
     """
-    path = existing(path, shipped_weights())
+    path = existing_weights(path, shipped_weights())
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -91,7 +91,7 @@ def _load(path: Path, _modified: int) -> Model:
     return load_network(path, _KEY, built, unfit)
 
 
-def existing(path: str | Path | None, shipped: Path) -> Path:
+def existing_weights(path: str | Path | None, shipped: Path) -> Path:
     """The weights that were asked for, or else those shipped.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 from XRayTo3DLib.reconstruction.weights import (
     LICENCE,
     LoadedNetwork,
-    existing,
+    existing_weights,
     load_network,
     save_network,
 )
@@ -47,7 +47,7 @@ def load_density_model(path: str | Path | None = None) -> DensityModel:
         InputFileError: the file is missing, is something else, or, where a ``.sha256`` stands
             beside it, differs from what was published.
     """
-    path = existing(path, resource_path("Models", f"{SHIPPED}.safetensors"))
+    path = existing_weights(path, resource_path("Models", f"{SHIPPED}.safetensors"))
     return _load(path, path.stat().st_mtime_ns)
 
 
