@@ -33,6 +33,22 @@ def resource_path(*parts: str) -> Path:
     raise XRayTo3DError(f"{name} is missing from this installation; install XRayTo3D again.")
 
 
+def named_weights(given: str | Path) -> Path:
+    """The file that is meant: the one given, or else weights that come with the program.
+
+    Args:
+        given: a path, or a name such as ``knee-paper128``; a file of that name comes first.
+    """
+    given = Path(given)
+    if given.exists() or given.name != str(given):
+        return given
+    for folder in _FOLDERS:
+        path = folder / "Models" / f"{given.name}.safetensors"
+        if path.is_file():
+            return path
+    return given
+
+
 def shipped_weights() -> Path:
     """The file of the weights that come with the program."""
     return resource_path("Models", f"{SHIPPED}.safetensors")

@@ -280,10 +280,13 @@ def test_what_was_missed_or_never_converged_is_counted() -> None:
 
 def test_networks_by_their_words() -> None:
     weights = shipped_weights()
-    found = contestants_from(["shipped", f"mine={weights}"], ["nobody"], refine=True)
-    assert [one.name for one in found] == ["shipped", "shipped, refined", "mine", "mine, refined"]
+    words = ["shipped", f"mine={weights}", weights.stem]
+    found = contestants_from(words, ["nobody"], refine=True)
+    names = ["shipped", "mine", weights.stem]
+    assert [one.name for one in found] == [n for name in names for n in (name, f"{name}, refined")]
     assert found[0] == NetworkContestant("shipped")
-    assert found[0].fingerprint == found[2].fingerprint != found[1].fingerprint
+    assert found[0].fingerprint == found[2].fingerprint == found[4].fingerprint
+    assert found[0].fingerprint != found[1].fingerprint
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import load_model, save_weights
-from XRayTo3DLib.resources import shipped_weights
+from XRayTo3DLib.resources import named_weights, shipped_weights
 
 SETTINGS = NetworkSettings(lifting="backproject", size=8, upscale=1, base=4, levels=2)
 
@@ -59,6 +59,18 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputFileError, match="other.safetensors"):
         load_model(path)
+
+
+def test_weights_that_come_with_the_program_have_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_model("knee-encode64").identity == load_model().identity
+    assert named_weights("knee-encode64") == shipped_weights()
+    (tmp_path / "knee-encode64").write_bytes(b"the user's own")
+    assert named_weights("knee-encode64") == Path("knee-encode64")
+    with pytest.raises(InputFileError, match="knee-nobody: does not exist; give with --weights"):
+        load_model("knee-nobody")
 
 
 def test_what_is_shipped_is_small_and_published() -> None:

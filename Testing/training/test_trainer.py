@@ -15,7 +15,7 @@ from XRayTo3DLib.imaging.geometry import view_geometry
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
-from XRayTo3DLib.reconstruction.weights import load_model
+from XRayTo3DLib.reconstruction.weights import load_model, save_weights
 from XRayTo3DLib.run_folder import LOG, load_checkpoint
 from XRayTo3DLib.training.cases import Case
 from XRayTo3DLib.training.curves import read_log, write_curves
@@ -254,10 +254,34 @@ def test_a_run_can_begin_with_weights(cases: list[Path], tmp_path: Path) -> None
         torch.testing.assert_close(learnt[name], value, atol=1e-6, rtol=0)
 
 
-def test_weights_of_another_network_cannot_begin_a_run(cases: list[Path], tmp_path: Path) -> None:
-    trained(tmp_path / "first", cases)
+def test_a_run_on_fine_voxels_can_begin_with_weights_of_coarse_ones(
+    cases: list[Path], tmp_path: Path
+) -> None:
+    coarse = replace(SETTINGS, network=replace(NETWORK, size=8), steps=2)
+    Trainer(coarse, cases, [], tmp_path / "coarse").run()
+    weights = tmp_path / "coarse.safetensors"
+    export_weights(tmp_path / "coarse" / "checkpoint.pt", weights, {})
+    still = replace(SETTINGS, steps=1, learning_rate=1e-12)
+    Trainer(still, cases, [], tmp_path / "fine", start=weights).run()
+    export_weights(tmp_path / "fine" / "checkpoint.pt", tmp_path / "fine.safetensors", {})
+    fine = load_model(tmp_path / "fine.safetensors").network
+    assert fine.settings == NETWORK
+    for name, value in load_model(weights).network.state_dict().items():
+        torch.testing.assert_close(fine.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("learnt", "wanted"),
+    [
+        (NETWORK, replace(NETWORK, base=8)),
+        (replace(NETWORK, lifting="latent"), replace(NETWORK, lifting="latent", size=32)),
+    ],
+)
+def test_weights_of_another_network_cannot_begin_a_run(
+    cases: list[Path], tmp_path: Path, learnt: NetworkSettings, wanted: NetworkSettings
+) -> None:
     weights = tmp_path / "first.safetensors"
-    export_weights(tmp_path / "first" / "checkpoint.pt", weights, {})
-    other = replace(SETTINGS, network=replace(NETWORK, base=8))
+    save_weights(ReconstructionNetwork(learnt), weights, {})
+    other = replace(SETTINGS, network=wanted)
     with pytest.raises(XRayTo3DError, match="first.safetensors is of another network"):
         Trainer(other, cases, [], tmp_path / "second", start=weights)

@@ -17,7 +17,11 @@ def evaluate(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and figures.")],
     weights: Annotated[
-        Path | None, typer.Option(help="Weights of the network (default: those shipped).")
+        Path | None,
+        typer.Option(
+            help="Weights of the network: a file, or the name of others that come with the program "
+            "(default: knee-encode64)."
+        ),
     ] = None,
     film: Annotated[
         list[str] | None,

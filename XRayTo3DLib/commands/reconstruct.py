@@ -82,7 +82,11 @@ def reconstruct(
         SideOption | None, typer.Option(help="Which knee; overrides the files.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights of the network (default: those shipped).")
+        Path | None,
+        typer.Option(
+            help="Weights of the network: a file, or the name of others that come with the program "
+            "(default: knee-encode64)."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")

@@ -25,7 +25,10 @@ class StartOption(str, Enum):
 
 NetworkWords = Annotated[
     list[str] | None,
-    typer.Option(help="name=weights.safetensors, or 'shipped'; repeatable (default: shipped)."),
+    typer.Option(
+        help="name=weights.safetensors, or the name of weights that come with the program, as "
+        "knee-paper128; repeatable (default: shipped, those of everyday use)."
+    ),
 ]
 RefineToo = Annotated[
     bool, typer.Option(help="Measure each network that can be refined with refinement too.")
@@ -54,7 +57,8 @@ def chosen_contestants(
     """The rivals of a run: networks first.
 
     Args:
-        networks: ``name=path`` of weights, or ``shipped``; the latter by default.
+        networks: ``name=path`` of weights, the name of weights that come with the program, or
+            ``shipped``; the latter by default.
         refine: whether networks are refined too.
         registration: file of a shape and intensity model, if one takes part.
         starts: of registration.

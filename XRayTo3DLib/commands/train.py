@@ -29,7 +29,10 @@ def train(
     ] = "encode",
     start: Annotated[
         Path | None,
-        typer.Option(help="Weights to begin with instead of random ones; of the same network."),
+        typer.Option(
+            help="Weights to begin with instead of random ones; of the same network, on voxels of "
+            "any size."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,

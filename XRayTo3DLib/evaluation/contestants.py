@@ -25,6 +25,7 @@ from XRayTo3DLib.reconstruction.registration import Registrar, RegistrationSetti
 from XRayTo3DLib.reconstruction.registration_result import registered
 from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.reconstruction.weights import load_model
+from XRayTo3DLib.resources import named_weights
 
 SHIPPED = "shipped"
 
@@ -213,7 +214,8 @@ def contestants_from(
     """Each network, and again with refinement where it estimates silhouettes.
 
     Args:
-        networks: ``name=path`` of weights, or ``shipped``.
+        networks: ``name=path`` of weights, the name of weights that come with the program, or
+            ``shipped`` for those of everyday use.
         people: who will be measured.
         refine: whether with refinement too.
 
@@ -224,11 +226,14 @@ def contestants_from(
     found: list[NetworkContestant] = []
     for word in networks:
         name, separator, path = word.partition("=")
-        if not separator and name != SHIPPED:
-            raise XRayTo3DError(f"--network wants name=weights.safetensors, not {word!r}.")
+        if not separator and name != SHIPPED and not named_weights(name).is_file():
+            raise XRayTo3DError(
+                "--network wants name=weights.safetensors, or the name of weights that come with "
+                f"the program, not {word!r}."
+            )
         if name in {contestant.name for contestant in found}:
             raise XRayTo3DError(f"Two networks are called {name!r}; give each its own name.")
-        weights = Path(path) if separator else None
+        weights = None if word == SHIPPED else Path(path if separator else name)
         model = load_model(weights)
         check_held_out(people, [(name, model.card)])
         found.append(NetworkContestant(name, weights))

@@ -14,7 +14,7 @@ from torch import nn
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.result import ModelIdentity
-from XRayTo3DLib.resources import shipped_weights
+from XRayTo3DLib.resources import named_weights, shipped_weights
 from XRayTo3DLib.weights_file import (
     UNFIT,
     checked_digest,
@@ -74,6 +74,9 @@ def save_weights(
 def load_model(path: str | Path | None = None) -> Model:
     """Read weights (by default those shipped); a second call for the same file is free.
 
+    Args:
+        path: of a file, or the name of weights that come with the program.
+
     Raises:
         InputFileError: the file is missing, is something else, or, where a ``.sha256`` stands
             beside it, differs from what was published.
@@ -92,14 +95,18 @@ def _load(path: Path, _modified: int) -> Model:
 
 
 def existing_weights(path: str | Path | None, shipped: Path) -> Path:
-    """The weights that were asked for, or else those shipped.
+    """The weights that were asked for, by file or by name, or else those shipped.
 
     Raises:
         InputFileError: there is no such file.
     """
-    path = shipped if path is None else Path(path)
+    path = shipped if path is None else named_weights(path)
     if not path.is_file():
-        raise InputFileError(path, "does not exist; give a file of weights with --weights.")
+        raise InputFileError(
+            path,
+            "does not exist; give with --weights a file of weights, or the name of some that come "
+            "with the program.",
+        )
     return path
 
 

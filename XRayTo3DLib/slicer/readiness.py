@@ -42,7 +42,8 @@ def readiness(weights: str | Path | None = None) -> Readiness:
     """Look, without importing anything large.
 
     Args:
-        weights: a file of the user's; the shipped ones by default.
+        weights: a file of the user's, or the name of some that come with the program; by default
+            those meant for everyday use.
     """
     torch = find_spec("torch") is not None
     packages = tuple(name for module, name in PACKAGES.items() if find_spec(module) is None)
@@ -59,9 +60,9 @@ def readiness(weights: str | Path | None = None) -> Readiness:
 
 
 def _weights(weights: str | Path | None) -> Path:
-    from XRayTo3DLib.resources import shipped_weights
+    from XRayTo3DLib.resources import named_weights, shipped_weights
 
-    file = Path(weights) if weights else shipped_weights()
+    file = named_weights(weights) if weights else shipped_weights()
     if not file.is_file():
         raise XRayTo3DError(f"{file.name} does not exist; choose a file of weights.")
     return file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,8 @@ class Trainer:
         folder: for log and checkpoint; an unfinished run in it is continued.
         device: to train on.
         workers: processes that prepare samples.
-        start: weights to begin with, of a network with the same settings; random ones by default.
+        start: weights to begin with, of a network with the same settings but, perhaps, another
+            ``size``: coarse voxels first learn in a fraction of the time. Random ones by default.
 
     Raises:
         XRayTo3DError: the folder holds a run with other settings, or the weights are of another
@@ -282,11 +283,14 @@ def schedule(step: int, warmup: int, steps: int) -> float:
 
 
 def _weights_of(path: Path, settings: TrainingSettings) -> dict[str, Tensor]:
-    network = load_model(path).network
-    if network.settings != settings.network:
+    network, wanted = load_model(path).network, settings.network
+    known = network.settings
+    if wanted.lifting != "latent":  # nothing but convolutions, which fit voxels of any size
+        known = replace(known, size=wanted.size)
+    if known != wanted:
         raise XRayTo3DError(
             f"{path.name} is of another network; choose the preset and the network's settings that "
-            "it was trained with."
+            "it was trained with (only network.size may differ, and not of the preset chen)."
         )
     return network.state_dict()
 
