@@ -405,8 +405,7 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._startWork()
         try:
             with self._sentences():
-                weights = settingsOf(self._parameterNode).weights
-                find_on_films(films, weights, self._pump, lambda: self._cancelRequested)
+                find_on_films(films, self._pump, lambda: self._cancelRequested)
                 self.logic.showFilms(films)
                 self.ui.stageLabel.text = ""
         except Cancelled:

@@ -177,7 +177,7 @@ def test_a_cancelled_search_leaves_the_scene_as_it_was(
 ) -> None:
     before = {node.GetID() for node in nodes_of(scene, "vtkMRMLNode")}
     with pytest.raises(Cancelled):
-        find_on_films(list(films), None, still, lambda: True)
+        find_on_films(list(films), still, lambda: True)
     assert {node.GetID() for node in nodes_of(scene, "vtkMRMLNode")} == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from XRayTo3DLib.imaging.geometry import geometry_of
 from XRayTo3DLib.imaging.pair import read_pair
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Cancelled
+from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct
 from XRayTo3DLib.reconstruction.report import build_report
 from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.reconstruction.seeing import RightKnee
-from XRayTo3DLib.reconstruction.weights import load_model
+from XRayTo3DLib.reconstruction.weights import load_model, save_weights
 from XRayTo3DLib.resources import resource_path
 
 
@@ -146,6 +148,22 @@ def test_standard_films_put_a_landmark_where_their_matrices_say(
         np.testing.assert_allclose(
             (row / weight, column / weight), target.project(point[:3]), atol=1e-2
         )
+
+
+def test_films_are_recognised_whichever_network_reconstructs(
+    films: tuple[Radiograph, Radiograph], tmp_path: Path
+) -> None:
+    settings = NetworkSettings(lifting="stack", size=16, upscale=1, base=2, levels=2)
+    weights = tmp_path / "blind.safetensors"
+    save_weights(ReconstructionNetwork(settings), weights, {})
+    frontal, lateral = films
+    found = reconstruct(frontal, lateral, weights=weights)
+    assert found.frontal.recognition.view is View.AP
+    assert found.lateral.recognition.view is View.LATERAL
+    assert found.model.name == "blind"
+    noise = np.random.default_rng(0).random(lateral.pixels.shape, dtype=np.float32)
+    with pytest.raises(XRayTo3DError, match="does not look like a film of a knee"):
+        reconstruct(frontal, replace(lateral, pixels=noise), weights=weights)
 
 
 def test_films_given_in_the_wrong_order_give_the_same_knee(

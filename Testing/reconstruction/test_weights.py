@@ -12,6 +12,10 @@ from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import load_model, save_weights
 from XRayTo3DLib.resources import named_weights, shipped_weights
+from XRayTo3DLib.weights_file import checked_digest
+
+RECONSTRUCTING = ["knee-encode64"]
+"""Names of the shipped weights that reconstruct bones."""
 
 SETTINGS = NetworkSettings(lifting="backproject", size=8, upscale=1, base=4, levels=2)
 
@@ -73,13 +77,23 @@ def test_weights_that_come_with_the_program_have_names(
         load_model("knee-nobody")
 
 
-def test_what_is_shipped_is_small_and_published() -> None:
-    path = shipped_weights()
+@pytest.mark.parametrize(
+    "path", sorted(shipped_weights().parent.glob("*.safetensors")), ids=lambda path: path.stem
+)
+def test_what_is_shipped_is_small_and_published(path: Path) -> None:
     assert path.stat().st_size < 12e6
-    assert path.with_suffix(".sha256").is_file()
+    digest = checked_digest(path)
+    assert path.with_suffix(".sha256").read_text(encoding="utf-8") == f"{digest}  {path.name}\n"
     card = path.with_suffix(".md").read_text(encoding="utf-8")
-    model = load_model()
-    assert model.identity.sha256 in card
+    assert digest in card
+    assert "Not for clinical use." in card
+    assert "Creative Commons BY-NC-SA 4.0" in card
+
+
+@pytest.mark.parametrize("name", RECONSTRUCTING)
+def test_nobody_held_out_was_learnt_from(name: str) -> None:
+    model = load_model(name)
+    card = shipped_weights().with_name(f"{name}.md").read_text(encoding="utf-8")
     for person in model.card["held_out"]:
         assert person in card
         assert person not in model.card["people"]

@@ -107,7 +107,9 @@ def reconstruct(
             films, see :mod:`XRayTo3DLib.reconstruction.refinement`; takes some seconds more. By
             default where the lateral film shows a bent knee, as frontal films are mostly taken of
             straight ones.
-        weights: a weights file; those shipped by default.
+        weights: of the network that reconstructs: a file, or the name of weights that come with the
+            program. Films are recognised, and the joint is found, by those shipped whatever these
+            are.
         device: where the network runs.
         progress: told of every stage; may raise to cancel.
 
@@ -125,18 +127,20 @@ def reconstruct(
         leans = (ap_lean, lateral_lean)
     with clock("Loading the network"):
         model = load_model(weights)
+        # What tells a knee and finds it was fitted to the silhouettes of the shipped network.
+        recogniser = load_model()
         if refine:
             _needs_silhouettes(model)
     if check_films:
         with clock("Checking the films"):
-            pair = look_at_films(frontal, sagittal, model, accept_any=accept_any)
+            pair = look_at_films(frontal, sagittal, recogniser, accept_any=accept_any)
             frontal, sagittal = pair.films
             centres = stated_centres(*pair.films, *pair.pixels_now(ap_centre, lateral_centre))
             leans = pair.leans_now(ap_lean, lateral_lean)
             geometry = as_stated(frontal, sagittal, angle, centres)
     if find_joint:
         with clock("Finding the joint"):
-            placed = place(model, frontal, sagittal, angle, centres, search, leans)
+            placed = place(recogniser, frontal, sagittal, angle, centres, search, leans)
             frontal, sagittal = placed.frontal, placed.lateral
             geometry, centres = placed.geometry, placed.centres
     else:

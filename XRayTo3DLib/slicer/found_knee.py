@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,7 +75,6 @@ class FoundOnFilm:
 
 def find_on_films(
     films: list[Node],
-    weights: Path | None,
     pump: Callable[[str, float], None],
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[FoundOnFilm]:
@@ -87,16 +85,15 @@ def find_on_films(
 
     Args:
         films: of :func:`~XRayTo3DLib.slicer.work.load_film`.
-        weights: file of weights; those shipped by default.
         pump: keeps the window alive, see :func:`~XRayTo3DLib.slicer.alive.run_alive`.
         cancelled: whether the user wants to stop.
 
     Raises:
-        XRayTo3DError: the weights cannot be used.
+        XRayTo3DError: the shipped weights cannot be used.
         Cancelled: the user stopped it.
     """
     given = [film_of(node) for node in films]
-    found = run_alive(lambda tell: _find(given, weights, tell), pump, cancelled)
+    found = run_alive(lambda tell: _find(given, tell), pump, cancelled)
     return [show_found(node, knee) for node, knee in zip(films, found, strict=True)]
 
 
@@ -186,13 +183,13 @@ def found_sentence(found: FoundKnee) -> str:
     return f"{name}: {', '.join(parts)}."
 
 
-def _find(films: list[Radiograph], weights: Path | None, tell: Progress) -> list[FoundKnee]:
+def _find(films: list[Radiograph], tell: Progress) -> list[FoundKnee]:
     # torch may be missing until the user has agreed to install it.
     from XRayTo3DLib.reconstruction.finding import find_knee
     from XRayTo3DLib.reconstruction.weights import load_model
 
     tell("Loading the network", 0.0)
-    model = load_model(weights)
+    model = load_model()
     found = []
     for number, film in enumerate(films):
         tell(f"Finding the knee on the {film.view.value.value} film", number / len(films))
