@@ -33,17 +33,18 @@ def resource_path(*parts: str) -> Path:
     raise XRayTo3DError(f"{name} is missing from this installation; install XRayTo3D again.")
 
 
-def named_weights(given: str | Path) -> Path:
-    """The file that is meant: the one given, or else weights that come with the program.
+def named_model(given: str | Path, ending: str = ".safetensors") -> Path:
+    """The file that is meant: the one given, or else a model that comes with the program.
 
     Args:
         given: a path, or a name such as ``knee-paper128``; a file of that name comes first.
+        ending: of such models: weights of networks by default.
     """
     given = Path(given)
     if given.exists() or given.name != str(given):
         return given
     for folder in _FOLDERS:
-        path = folder / "Models" / f"{given.name}.safetensors"
+        path = folder / "Models" / f"{given.name}{ending}"
         if path.is_file():
             return path
     return given

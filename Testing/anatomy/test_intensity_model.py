@@ -124,6 +124,13 @@ def test_missing_file_is_said(tmp_path: Path):
         KneeModel.load(tmp_path / "model.npz")
 
 
+def test_the_model_that_comes_with_the_program_has_a_name():
+    model = KneeModel.load("knee-ssim")
+    assert model.name == "knee-ssim" and set(model.bones) == set(Bone)
+    assert not model.people & {"lhdl", "vhf"}
+    assert "CC BY-NC-SA 4.0" in model.licence
+
+
 def test_missing_bone_and_too_few_draws_are_said(shapes: dict[Bone, ShapeModel]):
     with pytest.raises(XRayTo3DError, match="no shape model of the fibula"):
         learn_intensity({b: s for b, s in shapes.items() if b is not Bone.FIBULA})

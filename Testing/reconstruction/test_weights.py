@@ -11,8 +11,13 @@ import torch
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.weights import load_model, save_weights
-from XRayTo3DLib.resources import named_weights, shipped_weights
+from XRayTo3DLib.resources import named_model, shipped_weights
 from XRayTo3DLib.weights_file import checked_digest
+
+MODELS = sorted(
+    path for path in shipped_weights().parent.iterdir() if path.suffix in {".safetensors", ".npz"}
+)
+"""Files of all models that come with the program."""
 
 RECONSTRUCTING = ["knee-encode64"]
 """Names of the shipped weights that reconstruct bones."""
@@ -70,16 +75,14 @@ def test_weights_that_come_with_the_program_have_names(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_model("knee-encode64").identity == load_model().identity
-    assert named_weights("knee-encode64") == shipped_weights()
+    assert named_model("knee-encode64") == shipped_weights()
     (tmp_path / "knee-encode64").write_bytes(b"the user's own")
-    assert named_weights("knee-encode64") == Path("knee-encode64")
+    assert named_model("knee-encode64") == Path("knee-encode64")
     with pytest.raises(InputFileError, match="knee-nobody: does not exist; give with --weights"):
         load_model("knee-nobody")
 
 
-@pytest.mark.parametrize(
-    "path", sorted(shipped_weights().parent.glob("*.safetensors")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_what_is_shipped_is_small_and_published(path: Path) -> None:
     assert path.stat().st_size < 12e6
     digest = checked_digest(path)

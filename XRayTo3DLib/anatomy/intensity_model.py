@@ -32,6 +32,7 @@ from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.materials import Material, linear_attenuation
 from XRayTo3DLib.imaging.radiograph import Side
 from XRayTo3DLib.progress import Progress, silent
+from XRayTo3DLib.resources import named_model
 
 DRAWS = 40
 """Tissues from which intensity is learnt."""
@@ -120,12 +121,19 @@ class KneeModel:
     def load(cls, path: str | Path) -> KneeModel:
         """Read what :meth:`save` wrote; nothing in the file is ever executed.
 
+        Args:
+            path: of a file, or the name of a model that comes with the program (``knee-ssim``).
+
         Raises:
             InputFileError: it is missing, or is not such a model.
         """
-        path = Path(path)
+        path = named_model(path, ".npz")
         if not path.is_file():
-            raise InputFileError(path, "does not exist; make a model with xrayto3d intensity.")
+            raise InputFileError(
+                path,
+                "does not exist; make a model with xrayto3d intensity, or use knee-ssim, which "
+                "comes with the program.",
+            )
         try:
             with np.load(path, allow_pickle=False) as content:
                 if not isinstance(content, NpzFile) or str(content["format"]) != _FORMAT:

@@ -12,7 +12,8 @@ from XRayTo3DLib.commands.reconstruct import FrameOption, SideOption, parse_pixe
 TABLE_NAME = "registration.md"
 SCORES_NAME = "registration.csv"
 
-_MODEL_HELP = "Shape and intensity model, as xrayto3d intensity makes it."
+_MODEL_HELP = "Shape and intensity model: a file of xrayto3d intensity, or the one shipped."
+_SHIPPED = Path("knee-ssim")
 
 
 def _millimetres(name: str, what: str) -> Any:
@@ -31,10 +32,10 @@ def _centre_option(film: str) -> Any:
 def register(
     ap: Annotated[Path, typer.Argument(help="Frontal radiograph.")],
     lateral: Annotated[Path, typer.Argument(help="Lateral radiograph of the same knee.")],
-    model: Annotated[Path, typer.Option(help=_MODEL_HELP)],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results; made if need be.")
     ],
+    model: Annotated[Path, typer.Option(help=_MODEL_HELP)] = _SHIPPED,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -141,8 +142,8 @@ def register_study(
     person: Annotated[
         list[str], typer.Option(help="Who is measured: a person held out; may be repeated.")
     ],
-    model: Annotated[Path, typer.Option(help=_MODEL_HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the tables.")],
+    model: Annotated[Path, typer.Option(help=_MODEL_HELP)] = _SHIPPED,
     film: Annotated[
         list[str] | None,
         typer.Option(help="Simulator of the films: own or gvxr; may be repeated (default: both)."),

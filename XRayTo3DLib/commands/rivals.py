@@ -35,7 +35,10 @@ RefineToo = Annotated[
 ]
 RegistrationModel = Annotated[
     Path | None,
-    typer.Option(help="Also register this shape and intensity model, see 'intensity'."),
+    typer.Option(
+        help="Also register this shape and intensity model: a file of 'intensity', or knee-ssim, "
+        "which comes with the program."
+    ),
 ]
 RegistrationStarts = Annotated[
     list[StartOption] | None,

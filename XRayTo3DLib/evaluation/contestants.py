@@ -25,7 +25,7 @@ from XRayTo3DLib.reconstruction.registration import Registrar, RegistrationSetti
 from XRayTo3DLib.reconstruction.registration_result import registered
 from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.reconstruction.weights import load_model
-from XRayTo3DLib.resources import named_weights
+from XRayTo3DLib.resources import named_model
 
 SHIPPED = "shipped"
 
@@ -226,7 +226,7 @@ def contestants_from(
     found: list[NetworkContestant] = []
     for word in networks:
         name, separator, path = word.partition("=")
-        if not separator and name != SHIPPED and not named_weights(name).is_file():
+        if not separator and name != SHIPPED and not named_model(name).is_file():
             raise XRayTo3DError(
                 "--network wants name=weights.safetensors, or the name of weights that come with "
                 f"the program, not {word!r}."

@@ -14,7 +14,7 @@ from torch import nn
 from XRayTo3DLib.errors import InputFileError
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.result import ModelIdentity
-from XRayTo3DLib.resources import named_weights, shipped_weights
+from XRayTo3DLib.resources import named_model, shipped_weights
 from XRayTo3DLib.weights_file import (
     UNFIT,
     checked_digest,
@@ -100,7 +100,7 @@ def existing_weights(path: str | Path | None, shipped: Path) -> Path:
     Raises:
         InputFileError: there is no such file.
     """
-    path = shipped if path is None else named_weights(path)
+    path = shipped if path is None else named_model(path)
     if not path.is_file():
         raise InputFileError(
             path,

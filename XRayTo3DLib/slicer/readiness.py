@@ -60,9 +60,9 @@ def readiness(weights: str | Path | None = None) -> Readiness:
 
 
 def _weights(weights: str | Path | None) -> Path:
-    from XRayTo3DLib.resources import named_weights, shipped_weights
+    from XRayTo3DLib.resources import named_model, shipped_weights
 
-    file = named_weights(weights) if weights else shipped_weights()
+    file = named_model(weights) if weights else shipped_weights()
     if not file.is_file():
         raise XRayTo3DError(f"{file.name} does not exist; choose a file of weights.")
     return file
