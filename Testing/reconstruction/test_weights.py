@@ -19,7 +19,7 @@ MODELS = sorted(
 )
 """Files of all models that come with the program."""
 
-RECONSTRUCTING = ["knee-encode64"]
+RECONSTRUCTING = ["knee-encode64", "knee-paper128", "knee-small96"]
 """Names of the shipped weights that reconstruct bones."""
 
 SETTINGS = NetworkSettings(lifting="backproject", size=8, upscale=1, base=4, levels=2)
