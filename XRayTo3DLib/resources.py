@@ -53,3 +53,8 @@ def named_model(given: str | Path, ending: str = ".safetensors") -> Path:
 def shipped_weights() -> Path:
     """The file of the weights that come with the program."""
     return resource_path("Models", f"{SHIPPED}.safetensors")
+
+
+def shipped_digest() -> str:
+    """SHA-256 of those weights as published, hexadecimal."""
+    return shipped_weights().with_suffix(".sha256").read_text(encoding="utf-8").split()[0]

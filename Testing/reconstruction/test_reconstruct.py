@@ -92,6 +92,14 @@ def test_what_the_header_says_is_kept(result: Reconstruction) -> None:
         assert origins == {Origin.HEADER}
 
 
+def test_the_error_to_be_expected_is_said(result: Reconstruction) -> None:
+    for bone, facts in build_report(result)["bones"].items():
+        assert 0.2 < facts["expected_error_mm"] < 2.0, bone
+    other = replace(result, model=replace(result.model, sha256="of weights never calibrated"))
+    for facts in build_report(other)["bones"].values():
+        assert facts["found"] and facts["expected_error_mm"] is None
+
+
 def test_the_second_run_gives_the_same(result: Reconstruction) -> None:
     again = reconstruct(*sample_paths(), refine=False)
     np.testing.assert_array_equal(again.probabilities, result.probabilities)

@@ -18,6 +18,7 @@ from XRayTo3DLib.reconstruction.finding_geometry import lean_in
 from XRayTo3DLib.reconstruction.outlines import Outlines, agreement, outlines_of
 from XRayTo3DLib.reconstruction.result import Fit, Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.uncertainty import expected_error, surface_deviations
+from XRayTo3DLib.resources import shipped_digest
 
 NOT_FOR_CLINICAL_USE = "Not for clinical use"
 
@@ -161,16 +162,14 @@ def _sourced(fact: Sourced[Any], value: Any) -> dict[str, Any]:
 
 def _bones(reconstruction: Reconstruction, outlines: Outlines) -> dict[str, Any]:
     labels = reconstruction.labels
-    deviations = surface_deviations(
-        reconstruction.surfaces, reconstruction.probabilities, reconstruction.grid
-    )
+    errors = _expected_errors(reconstruction)
     facts: dict[str, Any] = {bone.key: {"found": False} for bone in Bone}
     for bone, surface in reconstruction.surfaces.items():
         facts[bone.key] = {
             "found": True,
             **_size(surface),
             "cut_by_field_of_view": list(cut_sides(labels, bone)),
-            "expected_error_mm": round(expected_error(deviations[bone]), 2),
+            "expected_error_mm": errors.get(bone),
             "outline_agreement": {
                 name: _optional(agreement(film, contours))
                 for name, film, contours in zip(
@@ -182,6 +181,16 @@ def _bones(reconstruction: Reconstruction, outlines: Outlines) -> dict[str, Any]
             },
         }
     return facts
+
+
+def _expected_errors(reconstruction: Reconstruction) -> dict[Bone, float]:
+    """mm; none of another model than that of which it was measured how sure it may be of itself."""
+    if reconstruction.model.sha256 != shipped_digest():
+        return {}
+    deviations = surface_deviations(
+        reconstruction.surfaces, reconstruction.probabilities, reconstruction.grid
+    )
+    return {bone: round(expected_error(each), 2) for bone, each in deviations.items()}
 
 
 def _style(styled: StyledFilms | None) -> dict[str, str] | None:

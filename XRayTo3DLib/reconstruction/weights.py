@@ -90,7 +90,9 @@ def _load(path: Path, _modified: int) -> Model:
     def built(settings: dict[str, Any]) -> ReconstructionNetwork:
         return ReconstructionNetwork(NetworkSettings(**settings))
 
-    unfit = "holds no weights of this program; train some or use those shipped."
+    unfit = (
+        "holds no weights of a network that reconstructs bones; train some or use those shipped."
+    )
     return load_network(path, _KEY, built, unfit)
 
 
