@@ -41,7 +41,7 @@ def named_model(given: str | Path, ending: str = ".safetensors") -> Path:
         ending: of such models: weights of networks by default.
     """
     given = Path(given)
-    if given.exists() or given.name != str(given):
+    if given.is_file() or given.name != str(given):
         return given
     for folder in _FOLDERS:
         path = folder / "Models" / f"{given.name}{ending}"

@@ -75,7 +75,9 @@ def test_weights_that_come_with_the_program_have_names(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_model("knee-encode64").identity == load_model().identity
+    (tmp_path / "knee-encode64").mkdir()  # of results, say
     assert named_model("knee-encode64") == shipped_weights()
+    (tmp_path / "knee-encode64").rmdir()
     (tmp_path / "knee-encode64").write_bytes(b"the user's own")
     assert named_model("knee-encode64") == Path("knee-encode64")
     with pytest.raises(InputFileError, match="knee-nobody: does not exist; give with --weights"):
