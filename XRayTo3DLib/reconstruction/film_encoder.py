@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,6 +55,19 @@ class FilmEncoder(nn.Module):
         What the encoder makes of each film where it sees most of it at once.
         """
         return self._descended(films)[-1].unflatten(0, films.shape[:2])
+
+    def of_view(self, number: int) -> FilmEncoder:
+        """The same network, weights shared, for films of one view alone: half the work.
+
+        Args:
+            number: 0 frontal, 1 lateral.
+
+        Returns:
+            what takes ``(B, 1, rows, columns)``.
+        """
+        single = copy.copy(self)
+        single._modules = {**self._modules, "entry": nn.ModuleList([self.entry[number]])}
+        return single
 
     def _descended(self, films: Tensor) -> list[Tensor]:
         """The output of every level, finest first, the views of a pair one after the other."""

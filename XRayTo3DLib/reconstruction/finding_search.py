@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.reconstruction.centring import joint_position
-from XRayTo3DLib.reconstruction.film_encoder import FilmEncoder
 from XRayTo3DLib.reconstruction.finding_table import POPULATION, Population
 from XRayTo3DLib.reconstruction.finding_window import FilmSampler, Window
 from XRayTo3DLib.reconstruction.long_axis import (
@@ -111,7 +109,7 @@ class KneeSearch:
         self._film = FilmSampler(pixels)
         self._lateral = lateral
         self._step = step
-        self._network = one_view(model.network.films, int(lateral))
+        self._network = model.network.films.of_view(int(lateral))
         self._settings = model.network.settings
         self._device = next(model.network.parameters()).device
 
@@ -227,21 +225,6 @@ class KneeSearch:
         """``(N, 4, rows, columns)`` 0–1 of ``(N, size, size)``."""
         parts = pictures[:, None].to(self._device).split(_AT_ONCE)
         return torch.cat([self._network(part)[1][:, 0].sigmoid().cpu() for part in parts]).float()
-
-
-def one_view(films: FilmEncoder, number: int) -> FilmEncoder:
-    """The same network, weights shared, for films of one view alone: half the work.
-
-    Args:
-        films: for pairs.
-        number: 0 frontal, 1 lateral.
-
-    Returns:
-        what takes ``(B, 1, rows, columns)``.
-    """
-    single = copy.copy(films)
-    single._modules = {**films._modules, "entry": nn.ModuleList([films.entry[number]])}
-    return single
 
 
 def _apart(sights: list[Sight]) -> list[Sight]:

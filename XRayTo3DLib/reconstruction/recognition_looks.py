@@ -137,6 +137,7 @@ def glance(films: tuple[Radiograph, Radiograph], model: Model, scoring: Scoring)
     return every
 
 
+@torch.inference_mode()
 def bones_seen(film: Radiograph, model: Model) -> tuple[Tensor, float]:
     """Silhouettes on a film that is what it is taken for, around its middle.
 
@@ -144,8 +145,10 @@ def bones_seen(film: Radiograph, model: Model) -> tuple[Tensor, float]:
         ``(4, rows, columns)``, 0–1, of the bones in label order, and mm between their pixels at
         the isocentre.
     """
-    shown = _as_taken(film, model)[:1]
-    found = _silhouettes(model, shown)[int(film.view.value is View.LATERAL), 0]
+    assert model.network.films is not None  # as the settings have silhouettes
+    device = next(model.network.parameters()).device
+    encoder = model.network.films.of_view(int(film.view.value is View.LATERAL))
+    found = encoder(_as_taken(film, model)[:1, None].to(device))[1][0, 0].sigmoid().cpu()
     left = film.side.value is Side.LEFT
     return (found.flip(-1) if left else found), 2 * model.network.settings.film_spacing
 
