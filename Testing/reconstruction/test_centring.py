@@ -81,7 +81,12 @@ def test_films_that_stand_well_are_left_alone(
     assert find_centres(model, *films, geometry_of(*films), stated) == stated
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(200, 0), (0, 260), (160, 120)])
+def millimetres(film: Radiograph) -> np.ndarray:
+    """From pixel to pixel at the isocentre, (down, right)."""
+    return np.array(film.spacing.value) / film.magnification
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(300, 0), (0, 260), (300, 260)])
 def test_the_joint_is_found_on_a_cut_film(
     model: Model, films: tuple[Radiograph, Radiograph], rows: int, columns: int
 ) -> None:
@@ -90,9 +95,42 @@ def test_the_joint_is_found_on_a_cut_film(
     pair = (frontal, films[1])
     found = find_centres(model, *pair, geometry_of(*pair), stated_centres(*pair))
     assert found.frontal.origin is Origin.FOUND
-    step = np.array(frontal.spacing.value) / frontal.magnification
-    assert np.abs((np.array(found.frontal.value) - middle) * step).max() < 10.0  # mm
+    off = (np.array(found.frontal.value) - middle) * millimetres(frontal)
+    assert np.abs(off).max() < 10.0
+    assert found.lateral.origin is Origin.ASSUMED
     assert any("frontal film the joint was found" in line for line in found.warnings)
+
+
+def test_a_centre_moves_no_farther_sideways_than_it_must(
+    model: Model, films: tuple[Radiograph, Radiograph]
+) -> None:
+    pair = (cut(films[0], 300, 60), films[1])
+    found = find_centres(model, *pair, geometry_of(*pair), stated_centres(*pair))
+    assert found.frontal.value[0] != stated_centres(*pair).frontal.value[0]
+    assert found.frontal.value[1] == stated_centres(*pair).frontal.value[1]
+
+
+@pytest.mark.parametrize("other_said", [False, True])
+@pytest.mark.parametrize("number", [0, 1])
+def test_where_the_joint_is_higher_on_one_film_a_centre_moves_up_or_down_alone(
+    model: Model, films: tuple[Radiograph, Radiograph], number: int, other_said: bool
+) -> None:
+    rows = round(20.0 / millimetres(films[number])[0])
+    pair = tuple(cut(film, rows * (place == number), 0) for place, film in enumerate(films))
+    stated = stated_centres(*pair)
+    if other_said:
+        stated = stated_centres(*pair, lateral_centre=stated.lateral.value)
+    moved = 0 if other_said else 1
+    geometry = geometry_of(*pair)
+    found = find_centres(model, *pair, geometry, stated)
+    centres, before = (found.frontal, found.lateral), (stated.frontal, stated.lateral)
+    assert centres[1 - moved] == before[1 - moved]
+    assert centres[moved].value[1] == before[moved].value[1]
+    # Half of the rows that were cut off move the middle; both films showed the joint alike before.
+    wanted = 0.5 * rows * millimetres(films[number])[0] * (-1 if number == moved else 1)
+    rise = (centres[moved].value[0] - before[moved].value[0]) * millimetres(films[moved])[0]
+    assert rise == pytest.approx(wanted, abs=5.0)
+    assert any(f"{abs(rise):.0f} mm" in line and "film than on" in line for line in found.warnings)
 
 
 def test_what_the_user_says_stays(model: Model, films: tuple[Radiograph, Radiograph]) -> None:

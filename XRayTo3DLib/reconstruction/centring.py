@@ -8,7 +8,7 @@ each film by itself, show where the joint is.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,10 +46,13 @@ def find_centres(
     geometry: BiplanarGeometry,
     stated: Centres,
 ) -> Centres:
-    """Move assumed centres onto the joint, where the films show that they must be moved.
+    """Move assumed centres as far as the films show that they must be moved.
 
-    They are left alone where the joint stands equally high on both films and near their middle:
-    a film's own geometry is better than an estimate from its picture. What the user said stays.
+    A film's own geometry is better than an estimate from its picture, so as little as possible is
+    changed. Up, down or sideways, where the joint is far from the middle of a film, that film was
+    cut or filmed askew, and its centre is moved onto the joint. Where the joint then stands higher
+    on one film than on the other, one centre, the lateral's if it may be, is moved up or down as
+    well. What the user said stays.
 
     Args:
         model: with a network that estimates silhouettes; without, nothing is found.
@@ -60,49 +63,111 @@ def find_centres(
     """
     if not model.network.settings.silhouettes:
         return stated
-    films = (frontal, lateral)
-    centres = (stated.frontal, stated.lateral)
-    found = [
-        _joint(model, film, view, centre.value, number)
-        for number, (film, view, centre) in enumerate(
-            zip(films, geometry.views, centres, strict=True)
+    pair = []
+    for number, (film, view, centre) in enumerate(
+        zip((frontal, lateral), geometry.views, (stated.frontal, stated.lateral), strict=True)
+    ):
+        joint = _joint(model, film, view, centre.value, number)
+        pair.append(_Seen(film, _step(film, view), joint, centre))
+    onto_joints = [seen.onto_joint() for seen in pair]
+    level = _at_one_height(onto_joints[0], onto_joints[1])
+    sentences = [*map(_found_off_centre, pair, onto_joints), *map(_moved_up, onto_joints, level)]
+    return Centres(level[0].centre, level[1].centre, tuple(filter(None, sentences)))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A film, and where its joint and its centre are.
+
+    Attributes:
+        film: upright.
+        step: mm at the isocentre from pixel to pixel, (down, right).
+        joint: pixel on which it was seen; None where there is none.
+        centre: pixel that is taken for it.
+    """
+
+    film: Radiograph
+    step: np.ndarray
+    joint: Pixel | None
+    centre: Sourced[Pixel]
+
+    @property
+    def offset(self) -> np.ndarray:
+        """mm at the isocentre, (down, right), from the centre to the joint."""
+        joint = self.centre.value if self.joint is None else self.joint
+        return (np.array(joint) - np.array(self.centre.value)) * self.step
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the user said where the centre is."""
+        return self.centre.origin is Origin.USER
+
+    def onto_joint(self) -> _Seen:
+        """With a centre as far down, or right, as the joint, where that is far away."""
+        far = np.abs(self.offset) > _OFF_CENTRE
+        if self.joint is None or self.is_fixed or not far.any():
+            return self
+        row, column = np.where(far, self.joint, self.centre.value)
+        where = Sourced(
+            (float(row), float(column)), Origin.FOUND, "by the silhouettes of the bones"
         )
-    ]
-    offsets = [
-        None if joint is None else _offset(joint, centre.value, film, view)
-        for joint, centre, film, view in zip(found, centres, films, geometry.views, strict=True)
-    ]
-    if not _must_move(offsets):
-        return stated
-    moved, sentences = [], []
-    for film, centre, joint, offset in zip(films, centres, found, offsets, strict=True):
-        if joint is None or offset is None or centre.origin is Origin.USER:
-            moved.append(centre)
-            continue
-        moved.append(Sourced(joint, Origin.FOUND, "by the silhouettes of femur and tibia"))
-        sentences.append(_sentence(film, joint, offset))
-    return Centres(moved[0], moved[1], tuple(sentences))
+        return replace(self, centre=where)
+
+    def lower(self, distance: float) -> _Seen:
+        """With a centre that is so many mm lower on the film."""
+        row, column = self.centre.value
+        place = (row + distance / float(self.step[0]), column)
+        note = "by the height of the joint on the other film"
+        return replace(self, centre=Sourced(place, Origin.FOUND, note))
 
 
-def _must_move(offsets: list[np.ndarray | None]) -> bool:
-    seen = [offset for offset in offsets if offset is not None]
-    off_centre = any(np.abs(offset).max() > _OFF_CENTRE for offset in seen)
-    return off_centre or (len(seen) == 2 and abs(seen[0][0] - seen[1][0]) > _HEIGHTS_DIFFER)
+def _at_one_height(frontal: _Seen, lateral: _Seen) -> tuple[_Seen, _Seen]:
+    """With the joint as high on one film as on the other."""
+    difference = float(lateral.offset[0] - frontal.offset[0])
+    if frontal.joint is None or lateral.joint is None or abs(difference) <= _HEIGHTS_DIFFER:
+        return frontal, lateral
+    if not lateral.is_fixed:
+        return frontal, lateral.lower(difference)
+    return (frontal if frontal.is_fixed else frontal.lower(-difference)), lateral
 
 
-def _sentence(film: Radiograph, joint: Pixel, offset: np.ndarray) -> str:
-    name = "lateral" if film.view.value is View.LATERAL else "frontal"
+def _found_off_centre(before: _Seen, after: _Seen) -> str | None:
+    if after is before or before.joint is None:
+        return None
+    row, column = before.joint
+    away = np.linalg.norm(before.offset)
     return (
-        f"On the {name} film the joint was found at pixel {joint[0]:.0f},{joint[1]:.0f} (row, "
-        f"column), {np.linalg.norm(offset):.0f} mm from what was taken for its middle, and the "
-        "geometry was set accordingly; check it, and give the pixel yourself if it is wrong."
+        f"On the {_name(before.film)} film the joint was found at pixel {row:.0f},{column:.0f} "
+        f"(row, column), {away:.0f} mm from what was taken for its middle, and the geometry was "
+        "set accordingly; check it, and give the pixel yourself if it is wrong."
     )
 
 
-def _offset(joint: Pixel, centre: Pixel, film: Radiograph, view: ViewGeometry) -> np.ndarray:
-    """mm at the isocentre, (down, right), from a centre to the joint."""
-    scale = np.array(film.spacing.value) * view.sod / view.sid
-    return (np.array(joint) - np.array(centre)) * scale
+def _moved_up(before: _Seen, after: _Seen) -> str | None:
+    if after is before:
+        return None
+    row, column = after.centre.value
+    lower = float((row - before.centre.value[0]) * after.step[0])
+    name, other = ("lateral", "frontal") if _is_lateral(after.film) else ("frontal", "lateral")
+    return (
+        f"The joint stands {abs(lower):.0f} mm {'lower' if lower > 0 else 'higher'} on the {name} "
+        f"film than on the {other}, and pixel {row:.0f},{column:.0f} (row, column) of the {name} "
+        "film was taken for its middle instead; check it, and give the pixel yourself if it is "
+        "wrong."
+    )
+
+
+def _is_lateral(film: Radiograph) -> bool:
+    return film.view.value is View.LATERAL
+
+
+def _name(film: Radiograph) -> str:
+    return "lateral" if _is_lateral(film) else "frontal"
+
+
+def _step(film: Radiograph, view: ViewGeometry) -> np.ndarray:
+    """mm at the isocentre from pixel to pixel, (down, right)."""
+    return np.array(film.spacing.value) * view.sod / view.sid
 
 
 def _joint(
@@ -121,7 +186,7 @@ def _joint(
         where = detector.first_pixel + np.array(place) @ (detector.row_step, detector.column_step)
         row, column = around.project(where)
         joint = (float(row), float(column))
-        rest = np.linalg.norm(_offset(joint, centre, film, view))
+        rest = np.linalg.norm((np.array(joint) - np.array(centre)) * _step(film, view))
         centre = joint
         if rest < _NEAR_ENOUGH:
             break
@@ -145,9 +210,7 @@ def _silhouettes(model: Model, film: Radiograph, view: ViewGeometry, number: int
     shown = view.mirrored().flipped_columns() if left else view
     picture = standard_film(pixels, shown, settings.film_spacing, settings.film_size)
     assert network.films is not None  # as the settings have silhouettes
-    # Both views go through the network together, each by its own entry.
-    pair = picture.expand(1, 2, -1, -1)
-    found = network.films(pair)[1][0, number].sigmoid()
+    found = network.films.of_view(number)(picture[None, None])[1][0, 0].sigmoid()
     return found.flip(-1) if left else found
 
 
