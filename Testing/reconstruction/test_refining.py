@@ -16,6 +16,7 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.evaluation.filming import Simulator, film_knee, filming_geometry
 from XRayTo3DLib.evaluation.metrics import compare_bone
+from XRayTo3DLib.evaluation.positioning import AS_STATED, Positioning
 from XRayTo3DLib.imaging.radiograph import Radiograph
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction import refining
@@ -62,11 +63,14 @@ class Seen:
         return np.array([compare_bone(surfaces[b], self.truth[b], grid).dice for b in Bone])
 
 
-def seen(bones: Path, on_lateral, on_both=lambda knee: knee) -> Seen:
+def seen(
+    bones: Path, on_lateral, on_both=lambda knee: knee, positioning: Positioning = AS_STATED
+) -> Seen:
     (knee,) = (knee for knee in load_knees(bones) if knee.name == "mc22_right")
     knee = on_both(knee)
     geometry = filming_geometry(np.random.default_rng(5))
-    frontal, lateral = film_knee(knee, geometry, Simulator.OWN, seed=5, voxel=1.6)
+    true = positioning.true_geometry(geometry)
+    frontal, lateral = film_knee(knee, true, Simulator.OWN, seed=5, voxel=1.6, stated=geometry)
     if on_lateral is not None:
         _, lateral = film_knee(on_lateral(knee), geometry, Simulator.OWN, seed=5, voxel=1.6)
     model = load_model()
@@ -161,6 +165,21 @@ def test_a_knee_that_is_bent_alike_on_both_films_stays_as_it_is(shared_bones):
     np.testing.assert_array_equal(result.probabilities, films.probabilities)
     for bone, surface in films.surfaces.items():
         np.testing.assert_array_equal(result.surfaces[bone].vertices, surface.vertices)
+
+
+def test_a_lateral_that_is_magnified_otherwise_is_found_and_seen_anew(shared_bones):
+    share = 0.05
+    films = seen(shared_bones, None, positioning=Positioning(magnification=share))
+    result = films.refined()
+    stated, found = films.knee.geometry, result.geometry
+    assert found.frontal is stated.frontal
+    ratio = (found.lateral.sid / found.lateral.sod) / (stated.lateral.sid / stated.lateral.sod)
+    assert ratio - 1.0 == pytest.approx(share, abs=0.025)
+    assert result.fit.after < result.fit.before
+    before, after = films.dice(films.surfaces), films.dice(result.surfaces)
+    assert after.mean() > before.mean() + 0.015
+    (sentence,) = result.warnings
+    assert "stood otherwise than stated" in sentence
 
 
 def test_weights_without_silhouettes_are_refused_only_if_somebody_asks(tmp_path):
