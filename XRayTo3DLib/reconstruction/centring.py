@@ -27,8 +27,8 @@ estimates are good to a few millimetres, and the networks bear that much."""
 
 _FAR_BELOW = 12.0
 """mm at the isocentre below or above the middle of both films at which the joint is left. On films
-of mc22 the shipped network lost 3 points where it was 15 to 22 mm below, and 0.7 once both were
-moved; 8 mm cost less than to move them."""
+of mc22, which it had not learnt from, a network lost 3 points where the joint was 15 to 22 mm
+below, and 0.7 once both were moved; 8 mm cost less than to move them."""
 
 _FAR_BESIDE = 35.0
 """mm at the isocentre beside the middle at which it is left: moved onto a joint that was up to
