@@ -22,7 +22,7 @@ torch.set_num_threads(threads)
 model = load_model(weights)
 ready = time.perf_counter() - started
 films = [resource_path("SampleData", f"knee_{view}.dcm") for view in ("ap", "lateral")]
-options = {"weights": weights, "find_joint": False, "refine": False, "accept_any": True}
+options = {"weights": weights, "refine": False, "accept_any": True}
 runs = [reconstruct(*films, **options) for _ in range(repeats)]
 with open("/proc/self/status") as file:
     peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))

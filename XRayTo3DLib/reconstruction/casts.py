@@ -139,9 +139,10 @@ def _strength(standing: np.ndarray) -> float:
     rows, columns = worth.shape
     total = worth[0]
     came = np.zeros((rows, columns), dtype=int)
+    padded = np.full(columns + 2, -np.inf)
+    options = np.lib.stride_tricks.sliding_window_view(padded, columns)  # left, straight, right
     for row in range(1, rows):
-        padded = np.pad(total, 1, constant_values=-np.inf)
-        options = np.stack([padded[k : k + columns] for k in range(3)])
+        padded[1:-1] = total
         best = options.argmax(axis=0)
         came[row] = best - 1
         total = options.max(axis=0) + worth[row]
@@ -149,5 +150,5 @@ def _strength(standing: np.ndarray) -> float:
     along = np.empty(rows)
     for row in range(rows - 1, -1, -1):
         along[row] = worth[row, column]
-        column = int(np.clip(column + came[row, column], 0, columns - 1))
+        column = min(max(column + int(came[row, column]), 0), columns - 1)
     return float(np.quantile(along, _SHARE_OF_LENGTH))

@@ -18,6 +18,7 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.imaging.centres import Centres, Pixel
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
+from XRayTo3DLib.reconstruction.silhouettes import silhouettes_on
 from XRayTo3DLib.reconstruction.standard_film import standard_film
 from XRayTo3DLib.reconstruction.weights import Model
 
@@ -196,16 +197,14 @@ def _shown_about(view: ViewGeometry, centre: Pixel) -> ViewGeometry:
     )
 
 
-@torch.inference_mode()
 def _silhouettes(model: Model, film: Radiograph, view: ViewGeometry, number: int) -> Tensor:
     """``(4, rows, columns)`` 0–1; of a right knee, turned back for a left one."""
-    network, settings = model.network, model.network.settings
+    settings = model.network.settings
     left = film.side.value is Side.LEFT
     pixels = film.pixels[:, ::-1] if left else film.pixels
     shown = view.mirrored().flipped_columns() if left else view
     picture = standard_film(pixels, shown, settings.film_spacing, settings.film_size)
-    assert network.films is not None  # as the settings have silhouettes
-    found = network.films.of_view(number)(picture[None, None])[1][0, 0].sigmoid()
+    found = silhouettes_on(model, picture[None], [number])[0]
     return found.flip(-1) if left else found
 
 

@@ -3,7 +3,7 @@
 The pixels stay where they are: the detector is turned in its plane, so that what is seen on the
 film runs along the world's z. The networks must be shown films upright as well, which
 :func:`upright_detector` and
-:func:`XRayTo3DLib.reconstruction.finding_window.film_on_detector` do.
+:func:`XRayTo3DLib.reconstruction.standard_film.film_on_detector` do.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from torch import Tensor
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.reconstruction.centring import joint_position
 from XRayTo3DLib.reconstruction.finding_table import POPULATION, Population
-from XRayTo3DLib.reconstruction.finding_window import FilmSampler, Window
+from XRayTo3DLib.reconstruction.finding_window import Window
 from XRayTo3DLib.reconstruction.long_axis import (
     Line,
     condylar_middle,
@@ -24,6 +24,8 @@ from XRayTo3DLib.reconstruction.long_axis import (
 )
 from XRayTo3DLib.reconstruction.recognition_score import measured
 from XRayTo3DLib.reconstruction.recognition_table import SHIPPED
+from XRayTo3DLib.reconstruction.silhouettes import silhouettes_on
+from XRayTo3DLib.reconstruction.standard_film import FilmSampler
 from XRayTo3DLib.reconstruction.weights import Model
 
 _BETWEEN = 75.0
@@ -43,9 +45,6 @@ front as its shin to the back; see the generator of the knees that the networks 
 
 _MOST_ROLL = 40.0
 _MOST_RESCALING = 1.35
-_AT_ONCE = 2
-"""Pictures that go through the network together: larger batches are no faster on a processor."""
-
 _TURNS, _SMALL_TURN = 2, 2.0
 """How often a square about a given place is turned upright, and degrees not worth it."""
 
@@ -105,13 +104,11 @@ class KneeSearch:
     def __init__(
         self, pixels: np.ndarray, lateral: bool, step: tuple[float, float], model: Model
     ) -> None:
-        assert model.network.films is not None
         self._film = FilmSampler(pixels)
         self._lateral = lateral
         self._step = step
-        self._network = model.network.films.of_view(int(lateral))
+        self._model = model
         self._settings = model.network.settings
-        self._device = next(model.network.parameters()).device
 
     @property
     def table(self) -> Population:
@@ -188,7 +185,7 @@ class KneeSearch:
 
     def _sights(self, windows: list[Window]) -> list[Sight]:
         pictures = torch.stack([self._film.at(window.positions()) for window in windows])
-        silhouettes = self._silhouettes(pictures)
+        silhouettes = silhouettes_on(self._model, pictures, [int(self._lateral)] * len(pictures))
         step = 2 * self._settings.film_spacing
         small = F.avg_pool2d(pictures, 2)  # silhouettes have half the resolution
         features = measured(silhouettes, small, step)
@@ -219,12 +216,6 @@ class KneeSearch:
         row, column = np.array(foot or place) + away / window.step
         joint = (float(row), float(column))
         return Sight(window, silhouettes, seen, score, joint, thigh, shin, width)
-
-    @torch.inference_mode()
-    def _silhouettes(self, pictures: Tensor) -> Tensor:
-        """``(N, 4, rows, columns)`` 0–1 of ``(N, size, size)``."""
-        parts = pictures[:, None].to(self._device).split(_AT_ONCE)
-        return torch.cat([self._network(part)[1][:, 0].sigmoid().cpu() for part in parts]).float()
 
 
 def _apart(sights: list[Sight]) -> list[Sight]:

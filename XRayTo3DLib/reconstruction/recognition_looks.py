@@ -23,6 +23,7 @@ from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, View
 from XRayTo3DLib.reconstruction.centring import joint_position
 from XRayTo3DLib.reconstruction.recognition_score import FEATURES, Scoring, measured
+from XRayTo3DLib.reconstruction.silhouettes import silhouettes_on
 from XRayTo3DLib.reconstruction.standard_film import standard_film
 from XRayTo3DLib.reconstruction.weights import Model
 
@@ -124,10 +125,10 @@ def glance(films: tuple[Radiograph, Radiograph], model: Model, scoring: Scoring)
         share the score of a usual wrong one.
     """
     settings = model.network.settings
-    pairs = torch.stack([_as_taken(film, model) for film in films], dim=1)
-    silhouettes = _seen_as(model, pairs)  # as the films are, and mirrored
-    small = F.avg_pool2d(pairs.transpose(0, 1), 2)
-    features = measured(silhouettes.flatten(0, 1), small.flatten(0, 1), 2 * settings.film_spacing)
+    pictures = torch.cat([_as_taken(film, model) for film in films])  # each as it is, and mirrored
+    silhouettes = silhouettes_on(model, pictures, [0, 0, 1, 1])
+    small = F.avg_pool2d(pictures, 2)
+    features = measured(silhouettes, small, 2 * settings.film_spacing)
     scores = scoring.scores(features.reshape(2, 2, -1))
     every = np.full((2, 2, 2, 2, 2), _UNSEEN - np.log(14))
     for number, film in enumerate(films):
@@ -137,7 +138,6 @@ def glance(films: tuple[Radiograph, Radiograph], model: Model, scoring: Scoring)
     return every
 
 
-@torch.inference_mode()
 def bones_seen(film: Radiograph, model: Model) -> tuple[Tensor, float]:
     """Silhouettes on a film that is what it is taken for, around its middle.
 
@@ -145,10 +145,8 @@ def bones_seen(film: Radiograph, model: Model) -> tuple[Tensor, float]:
         ``(4, rows, columns)``, 0–1, of the bones in label order, and mm between their pixels at
         the isocentre.
     """
-    assert model.network.films is not None  # as the settings have silhouettes
-    device = next(model.network.parameters()).device
-    encoder = model.network.films.of_view(int(film.view.value is View.LATERAL))
-    found = encoder(_as_taken(film, model)[:1, None].to(device))[1][0, 0].sigmoid().cpu()
+    view = int(film.view.value is View.LATERAL)
+    found = silhouettes_on(model, _as_taken(film, model)[:1], [view])[0]
     left = film.side.value is Side.LEFT
     return (found.flip(-1) if left else found), 2 * model.network.settings.film_spacing
 
@@ -156,12 +154,11 @@ def bones_seen(film: Radiograph, model: Model) -> tuple[Tensor, float]:
 def _as_taken(film: Radiograph, model: Model) -> Tensor:
     """``(2, size, size)``: as a right knee's, as it is taken for and mirrored."""
     settings = model.network.settings
-    middle = ((film.pixels.shape[0] - 1) / 2, (film.pixels.shape[1] - 1) / 2)
-    seen = standard_film(
-        film.pixels, _view(film, middle), settings.film_spacing, settings.film_size
-    )
-    reverse = seen.flip(-1)
-    return torch.stack([reverse, seen] if film.side.value is Side.LEFT else [seen, reverse])
+    rows, columns = film.pixels.shape
+    view = _view(film, ((rows - 1) / 2, (columns - 1) / 2))
+    pixels = film.pixels[:, ::-1] if film.side.value is Side.LEFT else film.pixels
+    seen = standard_film(pixels, view, settings.film_spacing, settings.film_size)
+    return torch.stack([seen, seen.flip(-1)])
 
 
 def looks_at(
@@ -306,13 +303,5 @@ def _view(film: Radiograph, place: Pixel, scale: float = 1.0) -> ViewGeometry:
 
 def _silhouettes(model: Model, pictures: Tensor) -> Tensor:
     """``(2, N, 4, rows, columns)``, 0–1: of N pictures, each as a frontal and a lateral film."""
-    return _seen_as(model, pictures[:, None].expand(-1, 2, -1, -1))
-
-
-@torch.inference_mode()
-def _seen_as(model: Model, pairs: Tensor) -> Tensor:
-    """``(2, N, 4, rows, columns)``, 0–1: of N pairs of a frontal and a lateral film."""
-    network = model.network
-    assert network.films is not None  # as the settings have silhouettes
-    device = next(network.parameters()).device
-    return network.films(pairs.to(device))[1].sigmoid().transpose(0, 1).cpu()
+    views = [0] * len(pictures) + [1] * len(pictures)
+    return silhouettes_on(model, torch.cat([pictures, pictures]), views).unflatten(0, (2, -1))

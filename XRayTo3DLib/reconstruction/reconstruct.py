@@ -42,6 +42,7 @@ from XRayTo3DLib.reconstruction.flexion_seen import flexion_on_lateral, seems_be
 from XRayTo3DLib.reconstruction.placing import as_stated, leaning, place
 from XRayTo3DLib.reconstruction.result import Reconstruction, StyledFilms
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
+from XRayTo3DLib.reconstruction.silhouettes import remembering
 from XRayTo3DLib.reconstruction.surfaces import extract_surfaces
 from XRayTo3DLib.reconstruction.weights import Model, load_model
 from XRayTo3DLib.style.style_weights import StyleModel, load_style
@@ -131,20 +132,21 @@ def reconstruct(
         recogniser = load_model()
         if refine:
             _needs_silhouettes(model)
-    if check_films:
-        with clock("Checking the films"):
-            pair = look_at_films(frontal, sagittal, recogniser, accept_any=accept_any)
-            frontal, sagittal = pair.films
-            centres = stated_centres(*pair.films, *pair.pixels_now(ap_centre, lateral_centre))
-            leans = pair.leans_now(ap_lean, lateral_lean)
-            geometry = as_stated(frontal, sagittal, angle, centres)
-    if find_joint:
-        with clock("Finding the joint"):
-            placed = place(recogniser, frontal, sagittal, angle, centres, search, leans)
-            frontal, sagittal = placed.frontal, placed.lateral
-            geometry, centres = placed.geometry, placed.centres
-    else:
-        geometry = leaning(geometry, leans)
+    with remembering():
+        if check_films:
+            with clock("Checking the films"):
+                pair = look_at_films(frontal, sagittal, recogniser, accept_any=accept_any)
+                frontal, sagittal = pair.films
+                centres = stated_centres(*pair.films, *pair.pixels_now(ap_centre, lateral_centre))
+                leans = pair.leans_now(ap_lean, lateral_lean)
+                geometry = as_stated(frontal, sagittal, angle, centres)
+        if find_joint:
+            with clock("Finding the joint"):
+                placed = place(recogniser, frontal, sagittal, angle, centres, search, leans)
+                frontal, sagittal = placed.frontal, placed.lateral
+                geometry, centres = placed.geometry, placed.centres
+        else:
+            geometry = leaning(geometry, leans)
     where = torch.device(device)
     knee = RightKnee.of(frontal, sagittal, geometry, model.network.settings)
     styled = None

@@ -13,8 +13,8 @@ from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.imaging.projector import projection_matrices
 from XRayTo3DLib.imaging.radiograph import Radiograph, Side
 from XRayTo3DLib.reconstruction.finding_geometry import upright_detector
-from XRayTo3DLib.reconstruction.finding_window import film_on_detector
 from XRayTo3DLib.reconstruction.networks import NetworkSettings
+from XRayTo3DLib.reconstruction.standard_film import film_on_detector
 from XRayTo3DLib.reconstruction.weights import Model
 
 Translation = Callable[[Tensor], Tensor]

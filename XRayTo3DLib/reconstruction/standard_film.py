@@ -9,6 +9,75 @@ from torch import Tensor
 
 from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.normalisation import normalise_film
+from XRayTo3DLib.reconstruction.finding_geometry import pixels_between
+
+_DECIMALS = 3
+"""Of the places at which a film is sampled: whoever works out the same place in another way gets
+the same picture, to the last bit, and it need not be looked at twice."""
+
+
+class FilmSampler:
+    """Pictures of a film on any detector in its plane.
+
+    Args:
+        pixels: ``(rows, columns)`` float, bone bright.
+    """
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        image = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
+        self._pooled = {(1, 1): (image - image.min())[None, None]}
+        self.shape = (pixels.shape[0], pixels.shape[1])
+
+    def at(self, positions: np.ndarray) -> Tensor:
+        """What the networks see there: resampled, and normalised as a film of its own.
+
+        Args:
+            positions: ``(rows, columns, 2)`` film pixels (row, column), evenly spaced.
+
+        Returns:
+            ``(rows, columns)`` float32 in [0, 1]; beside the film it is as dark as the film's
+            darkest pixel.
+        """
+        positions = np.round(positions, _DECIMALS)
+        across, down = positions[0, 1] - positions[0, 0], positions[1, 0] - positions[0, 0]
+        # Averaging blocks first keeps fine detail from turning into false coarse detail.
+        block = tuple(max(1, int(s + 1e-6)) for s in np.hypot(across, down))
+        image = self._blocks((block[0], block[1]))
+        inner = (positions - (np.array(block) - 1) / 2) / block
+        last = np.maximum(np.array(image.shape[-2:]) - 1, 1)
+        grid = torch.from_numpy((inner * (2.0 / last) - 1.0).astype(np.float32)).flip(-1)
+        return normalise_film(F.grid_sample(image, grid[None], align_corners=True)[0, 0])
+
+    def shows(self, positions: np.ndarray) -> Tensor:
+        """Which positions ``(..., 2)`` lie on the film, bool ``(...)``."""
+        inside = (positions >= 0) & (positions <= np.array(self.shape) - 1)
+        return torch.from_numpy(inside.all(axis=-1))
+
+    def _blocks(self, block: tuple[int, int]) -> Tensor:
+        if block not in self._pooled:
+            whole = self._pooled[1, 1]
+            self._pooled[block] = F.avg_pool2d(
+                whole, block, ceil_mode=True, count_include_pad=False
+            )
+        return self._pooled[block]
+
+
+def film_on_detector(pixels: np.ndarray, view: ViewGeometry, detector: ViewGeometry) -> Tensor:
+    """What a network sees of a film on any detector in the film's plane.
+
+    Args:
+        pixels: ``(rows, columns)``, bone bright.
+        view: where they were taken.
+        detector: in the same plane, such as of
+            :func:`XRayTo3DLib.reconstruction.finding_geometry.upright_detector`.
+
+    Returns:
+        ``(rows, columns)`` of the detector, as of :meth:`FilmSampler.at`.
+    """
+    affine = pixels_between(detector, view)
+    rows, columns = np.mgrid[: detector.shape[0], : detector.shape[1]]
+    positions = np.stack([rows, columns], axis=-1) @ affine[:, :2].T + affine[:, 2]
+    return FilmSampler(pixels).at(positions)
 
 
 def standard_film(pixels: np.ndarray, view: ViewGeometry, spacing: float, size: int) -> Tensor:
@@ -21,26 +90,7 @@ def standard_film(pixels: np.ndarray, view: ViewGeometry, spacing: float, size: 
         size: new pixels a side.
 
     Returns:
-        ``(size, size)`` float32 in [0, 1], on the detector ``view.resampled(spacing, size)``;
-        beside the film it is as dark as the film's darkest pixel.
+        ``(size, size)`` float32 in [0, 1], on the detector ``view.resampled(spacing, size)``, as
+        of :meth:`FilmSampler.at`.
     """
-    target = view.resampled(spacing, size)
-    corners = view.project(target.pixel_positions()[[0, -1], [0, -1]])
-    image = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
-    darkest = image.min()
-    image = (image - darkest)[None, None]
-    step = (corners[1] - corners[0]) / (size - 1)
-    # Averaging blocks first keeps fine detail from turning into false coarse detail.
-    block = [max(1, int(s)) for s in step]
-    image = F.avg_pool2d(image, block, ceil_mode=True, count_include_pad=False)
-    first = (corners[0] - (np.array(block) - 1) / 2) / block
-    rows, columns = (
-        torch.as_tensor(first[axis] + np.arange(size) * step[axis] / block[axis]).float()
-        for axis in range(2)
-    )
-    height, width = image.shape[-2:]
-    rows = rows * (2.0 / max(height - 1, 1)) - 1.0
-    columns = columns * (2.0 / max(width - 1, 1)) - 1.0
-    down, right = torch.meshgrid(rows, columns, indexing="ij")
-    positions = torch.stack([right, down], dim=-1)[None]
-    return normalise_film(F.grid_sample(image, positions, align_corners=True)[0, 0])
+    return film_on_detector(pixels, view, view.resampled(spacing, size))
