@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from XRayTo3DLib.reconstruction.layers import convolution_pair
+from XRayTo3DLib.reconstruction.layers import Convolution3d, convolution_pair
 
 _FILM_LEVELS = 6
 _START = 4
@@ -70,5 +70,5 @@ def _encoder(widths: list[int], norm_group: int) -> nn.Sequential:
 def _rise(before: int, after: int, norm_group: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose3d(before, after, 2, stride=2),
-        convolution_pair(nn.Conv3d, after, after, norm_group),
+        convolution_pair(Convolution3d, after, after, norm_group),
     )

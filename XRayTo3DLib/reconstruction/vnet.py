@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from XRayTo3DLib.reconstruction.layers import convolution_pair
+from XRayTo3DLib.reconstruction.layers import Convolution3d, convolution_pair
 
 
 class VNet(nn.Module):
@@ -35,14 +35,14 @@ class VNet(nn.Module):
         super().__init__()
         widths = [base * 2**level for level in range(levels)]
         self.down = nn.ModuleList(
-            convolution_pair(nn.Conv3d, a, b, norm_group)
+            convolution_pair(Convolution3d, a, b, norm_group)
             for a, b in zip([channels, *widths[:-1]], widths, strict=True)
         )
         self.rise = nn.ModuleList(
             nn.ConvTranspose3d(2 * width, width, 2, stride=2) for width in widths[:-1]
         )
         self.up = nn.ModuleList(
-            convolution_pair(nn.Conv3d, 2 * width, width, norm_group) for width in widths[:-1]
+            convolution_pair(Convolution3d, 2 * width, width, norm_group) for width in widths[:-1]
         )
         self.upscale = upscale
         kernel = 1 if upscale == 1 else 3
