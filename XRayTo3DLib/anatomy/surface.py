@@ -12,7 +12,6 @@ import numpy as np
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkObject, vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
-from vtkmodules.vtkFiltersCore import vtkTriangleFilter
 from vtkmodules.vtkIOGeometry import vtkOBJReader, vtkOBJWriter, vtkSTLReader, vtkSTLWriter
 from vtkmodules.vtkIOPLY import vtkPLYReader, vtkPLYWriter
 
@@ -36,6 +35,9 @@ class Surface:
     @classmethod
     def from_vtk(cls, polydata: vtkPolyData) -> Surface:
         """Copy of the triangles of ``polydata`` (other cells are cut into triangles)."""
+        # Loading the filters takes a fifth of a second that the program's start should not cost.
+        from vtkmodules.vtkFiltersCore import vtkTriangleFilter
+
         triangulate = vtkTriangleFilter()
         triangulate.SetInputData(polydata)
         triangulate.PassVertsOff()

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from XRayTo3DLib.anatomy.joint import JointPose, bend, joint_gaps
 from XRayTo3DLib.anatomy.knee import Knee, rotation
-from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
+from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry, turn_about
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Positioning:
         frontal, lateral = (_farther(view, self.distance) for view in stated.views)
         lateral = _enlarged(lateral, self.magnification)
         beam = lateral.normal
-        turned = rotation("z", self.turn)[:3, :3] @ _about(beam, self.roll)
+        turned = rotation("z", self.turn)[:3, :3] @ turn_about(beam, self.roll)
         return BiplanarGeometry(frontal, lateral.moved(turned, (0.0, 0.0, self.height)))
 
     def on_lateral(self, knee: Knee) -> Knee:
@@ -51,14 +49,6 @@ class Positioning:
 
 AS_STATED = Positioning()
 """All stands as the headers say."""
-
-
-def _about(axis: np.ndarray, degrees: float) -> np.ndarray:
-    """Rotation matrix about a unit axis (Rodrigues' formula)."""
-    angle = np.radians(degrees)
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _farther(view: ViewGeometry, share: float) -> ViewGeometry:

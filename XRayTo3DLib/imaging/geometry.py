@@ -19,6 +19,14 @@ MIRROR = np.diag([-1.0, 1.0, 1.0])
 """Exchanges left and right."""
 
 
+def turn_about(axis: np.ndarray, degrees: float) -> np.ndarray:
+    """Rotation matrix ``(3, 3)`` about a unit axis, by Rodrigues' formula."""
+    angle = np.radians(degrees)
+    x, y, z = axis
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
 @dataclass(frozen=True)
 class ViewGeometry:
     """One cone-beam view: a point source and a flat detector.

@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from XRayTo3DLib.imaging.centres import Pixel
-from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry
+from XRayTo3DLib.imaging.geometry import ViewGeometry, film_geometry, turn_about
 from XRayTo3DLib.imaging.radiograph import Radiograph
 
 
@@ -28,8 +27,7 @@ def rolled(view: ViewGeometry, roll: float) -> ViewGeometry:
     """
     # Whether rows run clockwise from columns, as on all films that are shown as seen from the tube.
     handed = np.sign(np.cross(view.normal, view.column_step) @ view.row_step)
-    turn = Rotation.from_rotvec(-handed * np.radians(roll) * view.normal)
-    return view.moved(turn.as_matrix())
+    return view.moved(turn_about(view.normal, -handed * roll))
 
 
 def lean_in(view: ViewGeometry) -> float:

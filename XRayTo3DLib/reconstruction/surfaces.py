@@ -6,7 +6,6 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
-from vtkmodules.vtkFiltersCore import vtkWindowedSincPolyDataFilter
 
 from XRayTo3DLib.anatomy.bones import CLASS_COUNT, Bone
 from XRayTo3DLib.anatomy.surface import Surface
@@ -139,6 +138,9 @@ def _largest_piece(surface: Surface) -> Surface:
 
 def _smoothed(surface: Surface, wavelength: float, grid: VolumeGrid) -> Surface:
     """Without ripples shorter than ``wavelength`` mm; flat ends stay on the grid's faces."""
+    # Loading the filters takes a fifth of a second that only smoothing should cost.
+    from vtkmodules.vtkFiltersCore import vtkWindowedSincPolyDataFilter
+
     ends = surface.vertices[surface.faces]
     edge = float(np.linalg.norm(ends - np.roll(ends, 1, axis=1), axis=2).mean())
     smoother = vtkWindowedSincPolyDataFilter()
