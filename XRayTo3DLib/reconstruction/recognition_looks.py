@@ -223,14 +223,16 @@ def look_at(
     pictures = _pictures(film, model, place, scale)
     features = np.full((2, len(pictures), len(FEATURES)), np.nan)
     silhouettes: list[Tensor] = []
-    for first in range(0, len(pictures), 2):  # one way and its mirror image, by both entries
-        batch = pictures[first : first + 2]
+    # First one way and its mirror image, by both entries. Where that does not convince, the next
+    # few hardly ever do: of 400 films of people of the training, none.
+    for ways in (slice(0, 2), slice(2, None)):
+        batch = pictures[ways]
         silhouettes.append(_silhouettes(model, batch))
         small = F.avg_pool2d(batch, 2)  # silhouettes have half the resolution
         found = measured(silhouettes[-1].flatten(0, 1), torch.cat([small, small]), step)
-        features[:, first : first + 2] = found.reshape(2, 2, -1)
+        features[:, ways] = found.reshape(2, len(batch), -1)
         scores = _scores(scoring, features, prior)
-        if not thorough and first + 2 < len(pictures) and softmax(scores).max() > CONVINCING:
+        if not thorough and softmax(scores).max() > CONVINCING:
             break
     knee = 1.0 - float(softmax(np.append(scores, scoring.no_knee))[-1])
     seen = np.concatenate(silhouettes, axis=1)

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from XRayTo3DLib.reconstruction.weights import Model
 
-_AT_ONCE = 2
-"""Pictures, or pairs, that go through the network together: more are no faster on a processor."""
+_AT_ONCE = 4
+"""Pictures, or pairs, that go through the network together: each takes three quarters of the time
+that it takes alone, on four cores; of eight, no less."""
 
 _memory: ContextVar[dict[bytes, Tensor] | None] = ContextVar("silhouettes", default=None)
 
