@@ -83,7 +83,7 @@ def test_a_level_window_shows_what_the_networks_are_shown(frontal: Radiograph) -
     step = np.array(frontal.spacing.value) / frontal.magnification
     middle = (np.array(frontal.pixels.shape) - 1) / 2
     window = Window((middle[0], middle[1]), 0.0, (step[0], step[1]), 0.68, 256)
-    shown = FilmSampler(frontal.pixels).at(window.positions())
+    shown = FilmSampler(frontal.pixels).at(window.affine(), (256, 256))
     assert torch.equal(shown, wanted)
 
 

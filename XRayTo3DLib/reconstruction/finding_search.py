@@ -184,7 +184,9 @@ class KneeSearch:
         return sight if sight.joint is not None else last
 
     def _sights(self, windows: list[Window]) -> list[Sight]:
-        pictures = torch.stack([self._film.at(window.positions()) for window in windows])
+        pictures = torch.stack(
+            [self._film.at(window.affine(), (window.size, window.size)) for window in windows]
+        )
         silhouettes = silhouettes_on(self._model, pictures, [int(self._lateral)] * len(pictures))
         step = 2 * self._settings.film_spacing
         small = F.avg_pool2d(pictures, 2)  # silhouettes have half the resolution

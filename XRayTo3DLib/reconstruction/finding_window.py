@@ -27,10 +27,16 @@ class Window:
     step: float
     size: int
 
+    def affine(self) -> np.ndarray:
+        """``(2, 3)``; the film's pixel under one of its own is ``affine @ (row, column, 1)``."""
+        turn = self.step * _turn(self.roll) / np.array(self.film_step)[:, None]
+        middle = np.full(2, (self.size - 1) / 2)
+        return np.column_stack([turn, np.array(self.centre) - turn @ middle])
+
     def on_film(self, pixels: np.ndarray) -> np.ndarray:
         """Film pixels (row, column) ``(..., 2)`` of the window's own pixels ``(..., 2)``."""
-        offset = (np.asarray(pixels, dtype=float) - (self.size - 1) / 2) * self.step
-        return np.array(self.centre) + offset @ _turn(self.roll).T / np.array(self.film_step)
+        affine = self.affine()
+        return np.asarray(pixels, dtype=float) @ affine[:, :2].T + affine[:, 2]
 
     def positions(self) -> np.ndarray:
         """Film pixels of all its pixels, ``(size, size, 2)``."""

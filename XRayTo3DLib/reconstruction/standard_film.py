@@ -11,9 +11,10 @@ from XRayTo3DLib.imaging.geometry import ViewGeometry
 from XRayTo3DLib.imaging.normalisation import normalise_film
 from XRayTo3DLib.reconstruction.finding_geometry import pixels_between
 
-_DECIMALS = 3
-"""Of the places at which a film is sampled: whoever works out the same place in another way gets
-the same picture, to the last bit, and it need not be looked at twice."""
+_PLACE, _STEP = 3, 6
+"""Decimals of a pixel in the place and in the steps of a picture on its film: whoever works out the
+same place in another way gets the same picture, to the last bit, and it need not be looked at
+twice."""
 
 
 class FilmSampler:
@@ -28,24 +29,29 @@ class FilmSampler:
         self._pooled = {(1, 1): (image - image.min())[None, None]}
         self.shape = (pixels.shape[0], pixels.shape[1])
 
-    def at(self, positions: np.ndarray) -> Tensor:
+    def at(self, affine: np.ndarray, shape: tuple[int, int]) -> Tensor:
         """What the networks see there: resampled, and normalised as a film of its own.
 
         Args:
-            positions: ``(rows, columns, 2)`` film pixels (row, column), evenly spaced.
+            affine: ``(2, 3)``; the film's pixel (row, column) under a pixel of the picture is
+                ``affine @ (row, column, 1)``.
+            shape: of the picture.
 
         Returns:
             ``(rows, columns)`` float32 in [0, 1]; beside the film it is as dark as the film's
             darkest pixel.
         """
-        positions = np.round(positions, _DECIMALS)
-        across, down = positions[0, 1] - positions[0, 0], positions[1, 0] - positions[0, 0]
+        steps, place = np.round(affine[:, :2], _STEP), np.round(affine[:, 2], _PLACE)
         # Averaging blocks first keeps fine detail from turning into false coarse detail.
-        block = tuple(max(1, int(s + 1e-6)) for s in np.hypot(across, down))
-        image = self._blocks((block[0], block[1]))
-        inner = (positions - (np.array(block) - 1) / 2) / block
+        down, across = np.maximum(1, (np.linalg.norm(steps, axis=0) + 1e-6).astype(int))
+        image = self._blocks((int(down), int(across)))
+        block = np.array([down, across])
         last = np.maximum(np.array(image.shape[-2:]) - 1, 1)
-        grid = torch.from_numpy((inner * (2.0 / last) - 1.0).astype(np.float32)).flip(-1)
+        steps = steps / block[:, None] * (2.0 / last)[:, None]
+        place = (place - (block - 1) / 2) / block * (2.0 / last) - 1.0
+        rows, columns = (torch.arange(size, dtype=torch.float64) for size in shape)
+        y, x = (steps[k, 0] * rows[:, None] + steps[k, 1] * columns + place[k] for k in range(2))
+        grid = torch.stack([x, y], dim=-1).float()
         return normalise_film(F.grid_sample(image, grid[None], align_corners=True)[0, 0])
 
     def shows(self, positions: np.ndarray) -> Tensor:
@@ -74,10 +80,7 @@ def film_on_detector(pixels: np.ndarray, view: ViewGeometry, detector: ViewGeome
     Returns:
         ``(rows, columns)`` of the detector, as of :meth:`FilmSampler.at`.
     """
-    affine = pixels_between(detector, view)
-    rows, columns = np.mgrid[: detector.shape[0], : detector.shape[1]]
-    positions = np.stack([rows, columns], axis=-1) @ affine[:, :2].T + affine[:, 2]
-    return FilmSampler(pixels).at(positions)
+    return FilmSampler(pixels).at(pixels_between(detector, view), detector.shape)
 
 
 def standard_film(pixels: np.ndarray, view: ViewGeometry, spacing: float, size: int) -> Tensor:
