@@ -41,6 +41,9 @@ _BLUR = 0.6
 """mm, standard deviation: that bone is taught as voxels of 1.2 mm, filled in part and interpolated
 linearly. It puts the border 0.2 mm further out."""
 
+_AROUND = 12
+"""Pixels around a surface's outline into which the blur reaches."""
+
 
 @dataclass(frozen=True)
 class SilhouetteField:
@@ -113,7 +116,16 @@ def _largest_piece(probability: np.ndarray) -> np.ndarray:
         return np.zeros_like(probability)
     largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
     solid = np.where((pieces > 0) & ~largest, 0.0, probability)
-    return np.where(ndimage.binary_fill_holes(largest) & ~largest, 1.0, solid)
+    return np.where(_holes(largest), 1.0, solid)
+
+
+def _holes(mask: np.ndarray) -> np.ndarray:
+    """What is not of the mask and not linked to the rim of the picture, bool."""
+    pieces, count = ndimage.label(~mask)
+    hole = np.ones(count + 1, dtype=bool)
+    for rim in (0, pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
+        hole[rim] = False
+    return hole[pieces]
 
 
 def _border(
@@ -160,8 +172,11 @@ def rim_points(
     Returns:
         ``(n, 3)`` RAS mm, before the motion.
     """
-    fine = _finer(view)
-    length, middle = chords(surface.transformed(motion), fine)
+    moved = surface.transformed(motion)
+    fine = _cut_to(_finer(view), moved.vertices)
+    if 0 in fine.shape:
+        return np.zeros((0, 3))
+    length, middle = chords(moved, fine)
     length = ndimage.gaussian_filter(length, _BLUR / pixel_size(fine))
     solid = _largest_piece(np.minimum(length / _WHOLE, 1.0))
     pixels = np.concatenate(
@@ -190,4 +205,17 @@ def _finer(view: ViewGeometry) -> ViewGeometry:
         row_step=row_step,
         column_step=column_step,
         shape=(view.shape[0] * _FINER, view.shape[1] * _FINER),
+    )
+
+
+def _cut_to(view: ViewGeometry, points: np.ndarray) -> ViewGeometry:
+    """The part of a detector on which points ``(n, 3)`` fall, and a little around it."""
+    pixels = view.project(points)
+    first = np.clip(np.floor(pixels.min(axis=0)).astype(int) - _AROUND, 0, view.shape)
+    end = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + _AROUND + 1, first, view.shape)
+    rows, columns = end - first
+    return replace(
+        view,
+        first_pixel=view.first_pixel + first[0] * view.row_step + first[1] * view.column_step,
+        shape=(int(rows), int(columns)),
     )
