@@ -10,7 +10,8 @@ from scipy import ndimage
 from XRayTo3DLib.imaging.geometry import ViewGeometry, view_geometry
 from XRayTo3DLib.imaging.normalisation import normalise_film
 from XRayTo3DLib.imaging.radiograph import Side, View
-from XRayTo3DLib.reconstruction.standard_film import standard_film
+from XRayTo3DLib.reconstruction.finding_window import Window
+from XRayTo3DLib.reconstruction.standard_film import FilmSampler, standard_film
 
 SID, SOD = 1150.0, 1000.0
 
@@ -58,3 +59,19 @@ def test_beside_the_film_it_is_dark() -> None:
     assert found[:70].max() == 0.0
     assert found[:, -70:].max() == 0.0
     assert found[100:156, 100:156].mean() > 0.2
+
+
+@pytest.mark.parametrize("roll", [0.0, 30.0, 90.0])
+@pytest.mark.parametrize("finer", [(4, 1), (1, 4)])
+def test_pixels_finer_in_one_direction_are_averaged_in_that(
+    roll: float, finer: tuple[int, int]
+) -> None:
+    film = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=(200, 200)), 1.5)
+    fine = np.kron(film, np.ones(finer)).astype(np.float32)
+    shown = []
+    for pixels, parts in ((film, (1, 1)), (fine, finer)):
+        step = (0.68 / parts[0], 0.68 / parts[1])
+        rows, columns = pixels.shape
+        window = Window(((rows - 1) / 2, (columns - 1) / 2), roll, step, 0.68, 128)
+        shown.append(FilmSampler(pixels).at(window.affine(), (128, 128)).numpy())
+    assert np.abs(shown[0] - shown[1]).max() < 2e-3

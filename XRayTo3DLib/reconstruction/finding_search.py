@@ -45,6 +45,7 @@ front as its shin to the back; see the generator of the knees that the networks 
 
 _MOST_ROLL = 40.0
 _MOST_RESCALING = 1.35
+
 _TURNS, _SMALL_TURN = 2, 2.0
 """How often a square about a given place is turned upright, and degrees not worth it."""
 

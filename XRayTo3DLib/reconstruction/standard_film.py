@@ -43,9 +43,8 @@ class FilmSampler:
         """
         steps, place = np.round(affine[:, :2], _STEP), np.round(affine[:, 2], _PLACE)
         # Averaging blocks first keeps fine detail from turning into false coarse detail.
-        down, across = np.maximum(1, (np.linalg.norm(steps, axis=0) + 1e-6).astype(int))
-        image = self._blocks((int(down), int(across)))
-        block = np.array([down, across])
+        block = np.maximum(1, (np.linalg.norm(steps, axis=1) + 1e-6).astype(int))
+        image = self._blocks((int(block[0]), int(block[1])))
         last = np.maximum(np.array(image.shape[-2:]) - 1, 1)
         steps = steps / block[:, None] * (2.0 / last)[:, None]
         place = (place - (block - 1) / 2) / block * (2.0 / last) - 1.0
