@@ -178,16 +178,21 @@ def test_factors_switch_parts_off(rough: ShapeModel):
     np.testing.assert_allclose(ellipsoid**2 @ radius, 1.0, atol=1e-3)
 
 
-def test_fit_finds_shape_and_pose(model: ShapeModel):
+@pytest.mark.parametrize(
+    ("quick", "coefficients", "vertices"), [(False, 0.05, 0.4), (True, 0.3, 1.5)]
+)
+def test_fit_finds_shape_and_pose(
+    model: ShapeModel, quick: bool, coefficients: float, vertices: float
+):
     wanted = np.array([-1.2, 0.8])
     motion = np.eye(4)
     motion[:3, :3] = Rotation.from_euler("xyz", (6, -8, 5), degrees=True).as_matrix()
     motion[:3, 3] = (10.0, -4.0, 7.0)
     bone = model.reconstructed(wanted).transformed(motion)
-    fit = model.fitted(bone, smooth=False)
-    np.testing.assert_allclose(fit.coefficients, wanted, atol=0.05)
+    fit = model.fitted(bone, smooth=False, quick=quick)
+    np.testing.assert_allclose(fit.coefficients, wanted, atol=coefficients)
     placed = model.reconstructed(fit.coefficients).transformed(fit.pose)
-    assert np.abs(placed.vertices - bone.vertices).max() < 0.4
+    assert np.abs(placed.vertices - bone.vertices).max() < vertices
     np.testing.assert_allclose(fit.pose[:3, :3] @ fit.pose[:3, :3].T, np.eye(3), atol=1e-9)
 
 

@@ -29,11 +29,8 @@ from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry, view_ge
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.reconstruction.registration import (
-    Level,
-    Registrar,
-    RegistrationSettings,
-)
+from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, Stand, stand_motion
+from XRayTo3DLib.reconstruction.registration import Level, Registrar, RegistrationSettings
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
 from XRayTo3DLib.reconstruction.registration_pose import (
     pose_matrix,
@@ -174,6 +171,69 @@ def test_turned_bone_seen_from_the_front_is_the_bone_seen_from_the_side(model: K
     seen = bone.radiograph(volume, numbers, np.eye(4), view).numpy()
     true = DENSITY * chords(view, middle, axes[[1, 0, 2]])
     assert np.abs(seen - true).mean() < 0.01 * true.max()
+
+
+def test_a_view_that_is_moved_sees_what_one_that_stands_there_sees(
+    model: KneeModel, geometry: BiplanarGeometry
+):
+    bone = DeformingBone(model.bones[Bone.TIBIA])
+    volume = bone.volume(torch.zeros(1), torch.zeros(1))
+    poses, start = torch.tensor([[1.0, -2.0, 0.0, 0.5, 0.0, 1.0, 0.5], [0.0] * 7]), np.eye(4)
+    start[:3, 3] = (2.0, 5.0, -3.0)
+    stands = [Stand(np.radians(20.0), np.radians(-5.0), nearer=40.0, higher=6.0), AS_STATED]
+    motions = torch.stack(
+        [stand_motion(torch.tensor(stand).double(), geometry.lateral) for stand in stands]
+    )
+    (seen,) = bone.radiographs(volume[None], poses, start, geometry.lateral, motions)
+    for picture, pose, stand in zip(seen, poses, stands, strict=True):
+        there = stand.of(geometry)
+        assert there.frontal is geometry.frontal
+        expected = bone.radiograph(volume, pose, start, there.lateral)
+        np.testing.assert_allclose(picture, expected, atol=1e-4 * float(expected.max()))
+    still = bone.radiograph(volume, poses[0], start, geometry.lateral)
+    assert float((still - seen[0]).abs().max()) > 0.1 * float(still.max())
+
+
+def test_a_rough_volume_is_nearly_the_exact_one(model: KneeModel):
+    exact, rough = (DeformingBone(model.bones[Bone.FEMUR], rough=rough) for rough in (False, True))
+    shape = torch.tensor([1.5])
+    volumes = [bone.volume(shape, torch.zeros(1)).numpy() for bone in (exact, rough)]
+    volumes.append(rough.volume_near(shape).numpy())
+    mean = exact.volume(torch.zeros(1), torch.zeros(1)).numpy()
+    assert volumes[0].sum() > 1.2 * mean.sum()
+    grown = np.abs(volumes[0] - mean).sum()
+    for other in volumes[1:]:
+        assert np.abs(volumes[0] - other).sum() < 0.2 * grown
+
+
+def test_a_coefficient_changes_the_volume_by_its_slope(model: KneeModel):
+    bone = DeformingBone(model.bones[Bone.FEMUR], rough=True)
+    shape, step = torch.tensor([0.5]), torch.tensor([0.02])
+    expected = (bone.volume_near(shape + step) - bone.volume_near(shape - step)) / 0.04
+    (slope,) = bone.volume_slopes(shape)
+    assert float(expected.abs().max()) > 0.0
+    assert float((slope - expected).norm()) < 0.1 * float(expected.norm())
+
+
+def test_what_is_beyond_the_reach_is_left_out_and_the_rest_stays(
+    model: KneeModel, geometry: BiplanarGeometry
+):
+    whole = DeformingBone(model.bones[Bone.FEMUR])
+    cut = DeformingBone(model.bones[Bone.FEMUR], reach=30.0)
+    heights = [
+        cut.grid.to_ras(np.array(index))[2] for index in ((0, 0, 0), (cut.grid.shape[0] - 1, 0, 0))
+    ]
+    assert np.abs(heights).max() <= 30.0 and cut.grid.shape[0] < whole.grid.shape[0]
+    nothing, start = torch.zeros(7), np.eye(4)
+    pictures = [
+        bone.radiograph(
+            bone.volume(torch.zeros(1), torch.zeros(1)), nothing, start, geometry.frontal
+        )
+        for bone in (whole, cut)
+    ]
+    # Row 80 is the joint line, rows are a millimetre; rays rise by a twentieth within the bone.
+    np.testing.assert_allclose(pictures[1][55:80], pictures[0][55:80], atol=1e-4)
+    assert not pictures[1][:45].any() and pictures[0][:45].any()
 
 
 @pytest.mark.parametrize("coefficient", [-1.5, 1.5])

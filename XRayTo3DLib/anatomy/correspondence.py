@@ -408,6 +408,32 @@ def aligned(template: Template, matcher: Matcher) -> np.ndarray:
     return _closest_points(template, matcher, best, _ALIGN_STEPS)
 
 
+def upright(template: Template, surface: Surface) -> np.ndarray:
+    """The shift, 4×4, that lays a template on a bone that stands as it does, wherever that is cut.
+
+    The middles of the ends at which the template is not cut are laid on each other, or those of
+    both where it is not cut, or cut at both ends.
+    """
+    low, high = (template.clear[index] for index in _lowest_and_highest(template.surface))
+    middles = []
+    for points in (template.surface.vertices, surface.vertices):
+        first, last = points.min(axis=0), points.max(axis=0)
+        whole = low == high
+        middles.append(
+            0.5 * (first + last)
+            if whole
+            else _middle_near(points, first[2] if low else last[2], _JOINT_END)
+        )
+    matrix = np.eye(4)
+    matrix[:3, 3] = middles[1] - middles[0]
+    return matrix
+
+
+def _lowest_and_highest(surface: Surface) -> tuple[int, int]:
+    heights = surface.vertices[:, 2]
+    return int(heights.argmin()), int(heights.argmax())
+
+
 def _placed(template: Template, matcher: Matcher, half_turn: bool) -> np.ndarray:
     """Rigid motion, 4×4, that lays anchor on anchor and shaft along shaft."""
     (start, along), (end, wanted) = template.pose, matcher.pose

@@ -68,7 +68,10 @@ GEOMETRY_CONDITIONS = (
     *(_stood(f"turned {angle:g}°", Positioning(turn=angle)) for angle in (2.5, 5.0, 10.0)),
     *(_stood(f"rolled {angle:g}°", Positioning(roll=angle)) for angle in (2.5, 5.0, 10.0)),
     _stood("distances +5 %", Positioning(distance=0.05)),
-    _stood("lateral magnified +5 %", Positioning(magnification=0.05)),
+    *(
+        _stood(f"lateral magnified {share:+d} %", Positioning(magnification=0.01 * share))
+        for share in (-5, 5, 10)
+    ),
     _stood("lateral 20 mm higher", Positioning(height=20.0)),
     _stood("lateral 20 mm lower", Positioning(height=-20.0)),
     _stood("flexed 10° more", Positioning(flexion=10.0)),

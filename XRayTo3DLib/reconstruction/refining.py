@@ -16,8 +16,8 @@ from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.flexion_between import Between, pivot
 from XRayTo3DLib.reconstruction.flexion_seen import flexion_on_lateral, seems_bent
 from XRayTo3DLib.reconstruction.refine_joint import first_guess, second_guess, seen_by_parts
-from XRayTo3DLib.reconstruction.refine_magnification import SPREAD, likeliest, magnified
 from XRayTo3DLib.reconstruction.refine_motion import Freedom
+from XRayTo3DLib.reconstruction.refine_stand import credible, onlooker
 from XRayTo3DLib.reconstruction.refinement import STAGE, Refinement, explanations
 from XRayTo3DLib.reconstruction.result import Fit
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
@@ -39,19 +39,11 @@ knee, as frontal films are taken of straight ones. Of knees of mc22 and of the t
 bent by 10 to 20° more it was higher by 2.4 % at most; of rolled films of a knee that is bent by 8°
 on both, by 2.4 to 5.5 %, but lower by 6 % of one."""
 
-_CLEARLY_MAGNIFIED = 1.0
-"""By how much a cost must fall, prior included, where the network is shown a lateral film that is
-magnified otherwise. Of films of mc22 that were magnified as stated it fell by 0.2 at most, by 0.8
-where one was rolled by 2.5°; of such as were magnified by 5 % more or less, by 0.9 to 2.7."""
-
 _SAME_GUESS = np.radians(1.0)
 """Rad by which a second guess may differ from what the network was shown, to be left at that."""
 
 _WORTH_NAMING = 3.0
 """Degrees of flexion between the films; the estimate is no better."""
-
-_MOST_ROUNDS = 2
-"""Times that the network sees films that stood otherwise anew; a third brought nothing."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +101,10 @@ def refined(
     What is fitted to the silhouettes are geometry, joint and bones together, but the bones'
     motions are not kept: the network puts the bones where they belong better than moving them
     does, once the films agree. Nothing changes unless it agrees clearly better with the
-    silhouettes than films that stood as stated do by chance. Where no fit does, the network is
-    shown the lateral film smaller and larger than stated, which tells its magnification better
-    (:mod:`XRayTo3DLib.reconstruction.refine_magnification`).
+    silhouettes than films that stood as stated do by chance. Unless the knee was moved, the grey
+    values within the bones are then asked as well, which tell of a turn about the leg and of the
+    magnification what outlines do not (:mod:`XRayTo3DLib.reconstruction.refine_stand`); they are
+    believed where the outlines of what the network makes of it agree better.
 
     Args:
         model: with silhouettes.
@@ -127,32 +120,37 @@ def refined(
     start = _Sight(knee, probabilities, surfaces, silhouettes, Between())
     found = search.fit(start, *Freedom)
     still, films, joint = (found[freedom] for freedom in Freedom)
-    best, after = start, still.before
-    stopped = still.stopped if still.stopped in ("no evidence", "time limit") else "no better"
     shown = flexion_on_lateral(silhouettes, model.network.settings)
     allowed = 1.0 + _LIKELIER if seems_bent(shown) else 1.0 - _SIMPLER
     bent = joint.cost < allowed * films.cost
+    sight, fitted = start, still
     if _is_clear(still, joint if bent else films):
-        if bent:
-            sight, fitted = search.with_joint(start, joint)
-        else:
-            sight, fitted = search.with_films(start, still, films)
-        clear = _is_clear(still, fitted)
-    else:
-        sight, fitted = search.with_magnification(start, still)
-        clear = sight is not start
-    complete = set(sight.surfaces) >= set(surfaces)
-    if complete and clear and fitted.before < still.before:
-        best, after, stopped = sight, fitted.before, fitted.stopped
+        other, anew = (
+            search.with_joint(start, joint) if bent else search.with_films(start, films.geometry)
+        )
+        if _is_clear(still, anew) and _is_better(other, anew, start, still):
+            sight, fitted = other, anew
+    if not sight.between.motions and still.stopped != "no evidence":
+        other, anew = search.with_stand(sight, fitted)
+        if _is_better(other, anew, sight, fitted):
+            sight, fitted = other, anew
+    stopped = fitted.stopped
+    if sight is start and stopped not in ("no evidence", "time limit"):
+        stopped = "no better"
     if search.is_late:
         stopped = "time limit"
-    fit = Fit(still.before, after, stopped, best.between.flexion, shown)
-    return Refined(best.probabilities, best.surfaces, best.knee.geometry, fit, best.between)
+    fit = Fit(still.before, fitted.before, stopped, sight.between.flexion, shown)
+    return Refined(sight.probabilities, sight.surfaces, sight.knee.geometry, fit, sight.between)
 
 
 def _is_clear(still: Refinement, other: Refinement) -> bool:
     """Whether films agree better in another way than by chance."""
     return still.cost - other.cost > max(_CLEAR, _CLEAR_SHARE * still.cost)
+
+
+def _is_better(sight: _Sight, fitted: Refinement, former: _Sight, was: Refinement) -> bool:
+    """Whether outlines are nearer the silhouettes than before, and no bone was lost."""
+    return fitted.before < was.before and set(sight.surfaces) >= set(former.surfaces)
 
 
 @dataclass(frozen=True)
@@ -200,39 +198,26 @@ class _Search:
             progress=lambda _, __: self._tell(),
         )
 
-    def with_films(
-        self, start: _Sight, still: Refinement, found: Refinement
-    ) -> tuple[_Sight, Refinement]:
+    def with_films(self, start: _Sight, geometry: BiplanarGeometry) -> tuple[_Sight, Refinement]:
         """The films stood otherwise."""
-        best = start, still
-        for more in reversed(range(_MOST_ROUNDS)):
-            sight = self._shown(start, found.geometry)
-            wanted = (Freedom.NOTHING, Freedom.FILMS) if more else (Freedom.NOTHING,)
-            anew = self.fit(sight, *wanted)
-            worse = not anew[Freedom.NOTHING].cost < best[1].cost
-            if worse or set(sight.surfaces) < set(start.surfaces):
-                break
-            best = sight, anew[Freedom.NOTHING]
-            if self.is_late or not more:
-                break
-            found = anew[Freedom.FILMS]
-        return best
-
-    def with_magnification(self, start: _Sight, still: Refinement) -> tuple[_Sight, Refinement]:
-        """The lateral was magnified otherwise; what was given where that is not clear."""
-        if still.stopped == "no evidence":
-            return start, still
-        costs = []
-        for share in (-SPREAD, SPREAD):
-            if self.is_late:
-                return start, still
-            sight = self._shown(start, magnified(start.knee.geometry, share))
-            costs.append(self.fit(sight, Freedom.NOTHING)[Freedom.NOTHING].cost)
-        share, gain = likeliest((costs[0], still.cost, costs[1]))
-        if self.is_late or gain < _CLEARLY_MAGNIFIED:
-            return start, still
-        sight = self._shown(start, magnified(start.knee.geometry, share))
+        sight = self._shown(start, geometry)
         return sight, self.fit(sight, Freedom.NOTHING)[Freedom.NOTHING]
+
+    def with_stand(self, start: _Sight, still: Refinement) -> tuple[_Sight, Refinement]:
+        """The lateral stood as grey values say; what was given where these say nothing."""
+        if self.is_late or set(start.surfaces) != set(Bone):
+            return start, still
+        geometry = start.knee.geometry
+        stand = onlooker().stand(
+            start.knee.pictures,
+            geometry,
+            start.surfaces,
+            time_limit=max(self._deadline - time.perf_counter(), 0.0),
+            progress=lambda _, __: self._tell(),
+        )
+        if not any(credible(stand)):
+            return start, still
+        return self.with_films(start, credible(stand).of(geometry))
 
     def with_joint(self, start: _Sight, found: Refinement) -> tuple[_Sight, Refinement]:
         """The knee was moved between the films."""

@@ -23,18 +23,17 @@ from torch import Tensor
 from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.intensity_model import KneeModel
 from XRayTo3DLib.anatomy.surface import Surface
-from XRayTo3DLib.imaging.blur import gaussian_blur
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.losses import ngcc
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
+from XRayTo3DLib.reconstruction.registration_film import Resolution, films_at
 from XRayTo3DLib.reconstruction.registration_pose import (
     POSE_NUMBERS,
     Start,
     default_start,
     pose_matrix,
 )
-from XRayTo3DLib.reconstruction.standard_film import standard_film
 
 STAGE = "Registering"
 
@@ -43,32 +42,20 @@ _ROUND = 10
 
 
 @dataclass(frozen=True)
-class Level:
-    """One resolution of the films.
+class Level(Resolution):
+    """What is searched for at one resolution of the films.
 
     Attributes:
-        spacing: mm between pixels, at the isocentre.
-        blur: mm, standard deviation of a Gaussian over films and radiographs alike.
-        background: mm, that of a wider one that is taken away from both: soft tissue varies
-            slowly, and the model has none.
         reduce: voxels of the model that are averaged along each axis.
         shapes: modes of shape of each bone that are free.
         densities: modes of density of each bone that are free.
         steps: the most iterations of L-BFGS.
     """
 
-    spacing: float
-    blur: float
-    background: float
     reduce: int
     shapes: int
     densities: int
     steps: int
-
-    def band(self, picture: Tensor) -> Tensor:
-        """The picture ``(rows, columns)`` without what is finer or slower than the level wants."""
-        background = gaussian_blur(picture, self.background / self.spacing)
-        return gaussian_blur(picture, self.blur / self.spacing) - background
 
 
 @dataclass(frozen=True)
@@ -313,13 +300,3 @@ def _number_count(bone: DeformingBone) -> int:
 def _first(values: Tensor, count: int) -> Tensor:
     """The first ones, and the rest as they are, without gradient."""
     return torch.cat([values[:count], values[count:].detach()])
-
-
-def films_at(
-    pictures: tuple[np.ndarray, np.ndarray], geometry: BiplanarGeometry, level: Level, field: float
-) -> Iterator[tuple[Tensor, ViewGeometry]]:
-    """Each film in the band of a level, ``(size, size)``, and the detector on which it lies."""
-    size = round(field / level.spacing)
-    for picture, view in zip(pictures, geometry.views, strict=True):
-        film = standard_film(picture, view, level.spacing, size)
-        yield level.band(film), view.resampled(level.spacing, size)

@@ -31,21 +31,21 @@ def default_start() -> dict[Bone, np.ndarray]:
 
 
 def turn_matrix(radians: Tensor) -> Tensor:
-    """Rotation 3×3 about the axis ``(3,)`` by its length (Rodrigues), differentiable at 0."""
-    x, y, z = radians
+    """Rotations ``(..., 3, 3)`` about axes ``(..., 3)`` by their lengths, differentiable at 0."""
+    x, y, z = radians.unbind(-1)
     nought = torch.zeros_like(x)
-    rows = [
-        torch.stack([nought, -z, y]),
-        torch.stack([z, nought, -x]),
-        torch.stack([-y, x, nought]),
-    ]
-    return torch.linalg.matrix_exp(torch.stack(rows))
+    across = torch.stack([nought, -z, y, z, nought, -x, -y, x, nought], dim=-1)
+    return torch.linalg.matrix_exp(across.unflatten(-1, (3, 3)))
 
 
 def correction(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotation 3×3, shift ``(3,)`` mm and growth (a factor) of pose numbers ``(7,)``."""
+    """Rotation ``(..., 3, 3)``, shift ``(..., 3)`` mm and growth ``(...)``, a factor.
+
+    Args:
+        numbers: ``(..., 7)`` of a pose, in units of :data:`POSE_SCALES`.
+    """
     values = numbers * numbers.new_tensor(POSE_SCALES)
-    return turn_matrix(torch.deg2rad(values[3:6])), values[:3], torch.exp(values[6])
+    return turn_matrix(torch.deg2rad(values[..., 3:6])), values[..., :3], torch.exp(values[..., 6])
 
 
 def pose_matrix(numbers: Tensor, middle: np.ndarray, start: np.ndarray) -> np.ndarray:
