@@ -65,7 +65,7 @@ IDEAL = Condition("ideal")
 """No fault; the losses under all others are told from it."""
 
 GEOMETRY_CONDITIONS = (
-    *(_stood(f"turned {angle:g}°", Positioning(turn=angle)) for angle in (2.5, 5.0, 10.0)),
+    *(_stood(f"turned {angle:g}°", Positioning(turn=angle)) for angle in (2.5, 5, 10, -5, -10)),
     *(_stood(f"rolled {angle:g}°", Positioning(roll=angle)) for angle in (2.5, 5.0, 10.0)),
     _stood("distances +5 %", Positioning(distance=0.05)),
     *(

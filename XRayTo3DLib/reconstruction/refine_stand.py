@@ -56,7 +56,9 @@ _MOST_LOOKS = 12
 """With more, the likeness grows, but not what is known of the stand."""
 
 LEAST = Stand(turn=np.radians(2.0), roll=np.radians(1.5), nearer=20.0, higher=1.0)
-"""What is seen and less than this is not believed."""
+"""What is seen and less than this is not believed. Of fourteen pairs of films that stood as stated,
+of five people whom the model did not know, more was seen of a turn on two (2.7° at most), of a roll
+on three (2.3°) and of a place along the beam on four (44 mm); docs/training.md."""
 
 
 class Onlooker:
@@ -83,8 +85,9 @@ class Onlooker:
     ) -> Stand:
         """How the lateral film stood otherwise than the geometry says.
 
-        What is found is held back by its prior: of turns of 5° about 0.55, of a magnification that
-        is 5 % off, two thirds, give or take 1.2° and 1 %.
+        What is found is held back by its prior: of films of four people whom the model did not
+        know, 0.57 of turns by 5°, give or take 1.0° (standard deviation), and 0.78 of a place
+        along the beam, give or take 12 mm.
 
         Args:
             pictures: frontal and lateral film of a right knee, ``(rows, columns)`` each, bone
@@ -124,7 +127,7 @@ def _descended(
     """Numbers of the least cost near the given ones, or the best until the deadline.
 
     L-BFGS in coordinates in which the cost curves alike in all directions, as Gauss and Newton see
-    it: twelve steps are as good as fifty in standard deviations.
+    it: twelve evaluations are better than fifty in standard deviations.
     """
     best, done = numbers, 0
     root = np.linalg.cholesky(likeness.curvature(numbers))
