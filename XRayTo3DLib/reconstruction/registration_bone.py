@@ -206,7 +206,7 @@ class DeformingBone:
         with torch.no_grad():
             grown = growth[:, None, None] * (self._corners - middle)
             moved = (grown @ turn.mT + middle + shift[:, None]).double().numpy()
-            of_view = motions.numpy()
+            of_view = motions.detach().numpy()
         world = moved @ start[:3, :3].T + start[:3, 3]
         # A view that is moved one way sees what a still one sees of bones moved the other way.
         seen = (world - of_view[:, None, :, 3]) @ of_view[..., :3]
