@@ -13,13 +13,13 @@ from XRayTo3DLib.anatomy.bones import Bone
 from XRayTo3DLib.anatomy.intensity_model import KneeModel
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, view_geometry
 from XRayTo3DLib.imaging.radiograph import Side, View
-from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, STAND_NUMBERS, Stand
+from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, STAND_NUMBERS, LateralStand
 from XRayTo3DLib.reconstruction.refine_likeness import Likeness
 from XRayTo3DLib.reconstruction.refine_stand import MODEL
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
 from XRayTo3DLib.reconstruction.registration_film import Resolution
 
-DEVIATIONS = Stand(turn=0.05, roll=0.05, nearer=30.0, higher=5.0)
+DEVIATIONS = LateralStand(turn=0.05, roll=0.05, nearer=30.0, higher=5.0)
 PRIOR = 5e-4
 
 

@@ -12,7 +12,7 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry, view_geometry
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, Stand
+from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, LateralStand
 from XRayTo3DLib.reconstruction.refine_stand import LEAST, MODEL, credible, onlooker
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
 
@@ -64,10 +64,10 @@ def filmed(knee, geometry: BiplanarGeometry) -> Films:
 
 STANDS = [
     AS_STATED,
-    Stand(turn=np.radians(5.0)),
-    Stand(turn=np.radians(-5.0)),
-    Stand(nearer=50.0),
-    Stand(nearer=-40.0, roll=np.radians(3.0)),
+    LateralStand(turn=np.radians(5.0)),
+    LateralStand(turn=np.radians(-5.0)),
+    LateralStand(nearer=50.0),
+    LateralStand(nearer=-40.0, roll=np.radians(3.0)),
 ]
 
 
@@ -80,7 +80,7 @@ def test_grey_values_tell_most_of_it_and_little_else(knee, surfaces, stated, sta
 
 
 def test_a_stand_turns_rolls_and_moves_source_and_detector_together(stated):
-    stand = Stand(turn=np.radians(30.0), roll=np.radians(10.0), nearer=20.0, higher=5.0)
+    stand = LateralStand(turn=np.radians(30.0), roll=np.radians(10.0), nearer=20.0, higher=5.0)
     changed = stand.of(stated)
     assert changed.frontal is stated.frontal
     before, after = stated.lateral, changed.lateral
@@ -95,8 +95,8 @@ def test_a_stand_turns_rolls_and_moves_source_and_detector_together(stated):
 
 
 def test_what_is_little_is_not_believed_whatever_its_sign():
-    seen = Stand(turn=np.radians(-2.5), roll=np.radians(1.0), nearer=-25.0, higher=0.5)
-    assert credible(seen) == Stand(turn=seen.turn, nearer=seen.nearer)
+    seen = LateralStand(turn=np.radians(-2.5), roll=np.radians(1.0), nearer=-25.0, higher=0.5)
+    assert credible(seen) == LateralStand(turn=seen.turn, nearer=seen.nearer)
     assert credible(AS_STATED) == AS_STATED
 
 

@@ -29,7 +29,7 @@ from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry, view_ge
 from XRayTo3DLib.imaging.grid import VolumeGrid
 from XRayTo3DLib.imaging.radiograph import Origin, Radiograph, Side, Sourced, View
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, Stand, stand_motion
+from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, LateralStand, stand_motion
 from XRayTo3DLib.reconstruction.registration import Level, Registrar, RegistrationSettings
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
 from XRayTo3DLib.reconstruction.registration_pose import (
@@ -180,7 +180,7 @@ def test_a_view_that_is_moved_sees_what_one_that_stands_there_sees(
     volume = bone.volume(torch.zeros(1), torch.zeros(1))
     poses, start = torch.tensor([[1.0, -2.0, 0.0, 0.5, 0.0, 1.0, 0.5], [0.0] * 7]), np.eye(4)
     start[:3, 3] = (2.0, 5.0, -3.0)
-    stands = [Stand(np.radians(20.0), np.radians(-5.0), nearer=40.0, higher=6.0), AS_STATED]
+    stands = [LateralStand(np.radians(20.0), np.radians(-5.0), nearer=40.0, higher=6.0), AS_STATED]
     motions = torch.stack(
         [stand_motion(torch.tensor(stand).double(), geometry.lateral) for stand in stands]
     )

@@ -414,7 +414,8 @@ def upright(template: Template, surface: Surface) -> np.ndarray:
     The middles of the ends at which the template is not cut are laid on each other, or those of
     both where it is not cut, or cut at both ends.
     """
-    low, high = (template.clear[index] for index in _lowest_and_highest(template.surface))
+    heights = template.surface.vertices[:, 2]
+    low, high = (template.clear[index] for index in (heights.argmin(), heights.argmax()))
     middles = []
     for points in (template.surface.vertices, surface.vertices):
         first, last = points.min(axis=0), points.max(axis=0)
@@ -427,11 +428,6 @@ def upright(template: Template, surface: Surface) -> np.ndarray:
     matrix = np.eye(4)
     matrix[:3, 3] = middles[1] - middles[0]
     return matrix
-
-
-def _lowest_and_highest(surface: Surface) -> tuple[int, int]:
-    heights = surface.vertices[:, 2]
-    return int(heights.argmin()), int(heights.argmax())
 
 
 def _placed(template: Template, matcher: Matcher, half_turn: bool) -> np.ndarray:

@@ -15,7 +15,7 @@ from XRayTo3DLib.reconstruction.registration_pose import turn_matrix
 STAND_NUMBERS = 4
 
 
-class Stand(NamedTuple):
+class LateralStand(NamedTuple):
     """By how much source and detector of a view stand otherwise than stated, as one body.
 
     Attributes:
@@ -30,9 +30,11 @@ class Stand(NamedTuple):
     nearer: float = 0.0
     higher: float = 0.0
 
-    def times(self, factors: Sequence[float]) -> Stand:
+    def times(self, factors: Sequence[float]) -> LateralStand:
         """Each number times its factor."""
-        return Stand(*(number * factor for number, factor in zip(self, factors, strict=True)))
+        return LateralStand(
+            *(number * factor for number, factor in zip(self, factors, strict=True))
+        )
 
     def of(self, geometry: BiplanarGeometry) -> BiplanarGeometry:
         """The geometry with a lateral view that stands so."""
@@ -40,7 +42,7 @@ class Stand(NamedTuple):
         return replace(geometry, lateral=geometry.lateral.moved(motion[:, :3], motion[:, 3]))
 
 
-AS_STATED = Stand()
+AS_STATED = LateralStand()
 
 
 def stand_motion(numbers: Tensor, view: ViewGeometry) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from XRayTo3DLib.imaging.geometry import ViewGeometry
-from XRayTo3DLib.reconstruction.lateral_stand import STAND_NUMBERS, Stand, stand_motion
+from XRayTo3DLib.reconstruction.lateral_stand import STAND_NUMBERS, LateralStand, stand_motion
 from XRayTo3DLib.reconstruction.losses import ngcc
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
 from XRayTo3DLib.reconstruction.registration_film import Resolution
@@ -43,7 +43,7 @@ class Likeness:
         films: Sequence[tuple[Tensor, ViewGeometry]],
         start: Start,
         resolution: Resolution,
-        deviations: Stand,
+        deviations: LateralStand,
         prior: float,
         threads: Executor,
     ) -> None:
@@ -64,7 +64,7 @@ class Likeness:
             numbers[part.start + POSE_NUMBERS : part.stop] = shape
         return numbers
 
-    def stand(self, numbers: np.ndarray) -> Stand:
+    def stand(self, numbers: np.ndarray) -> LateralStand:
         """How the lateral stands."""
         return self._deviations.times(numbers[-STAND_NUMBERS:].tolist())
 

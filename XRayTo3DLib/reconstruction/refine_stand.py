@@ -30,7 +30,7 @@ from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
 from XRayTo3DLib.imaging.geometry import BiplanarGeometry
 from XRayTo3DLib.progress import Progress, silent
-from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, Stand
+from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, LateralStand
 from XRayTo3DLib.reconstruction.refine_likeness import Likeness
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
 from XRayTo3DLib.reconstruction.registration_film import Resolution, films_at
@@ -47,7 +47,7 @@ _FIELD = 120.0
 _REACH = 76.0
 """mm of the bones above and below the joint line that may be seen on it."""
 
-_DEVIATIONS = Stand(turn=np.radians(3.0), roll=np.radians(3.0), nearer=30.0, higher=5.0)
+_DEVIATIONS = LateralStand(turn=np.radians(3.0), roll=np.radians(3.0), nearer=30.0, higher=5.0)
 
 _PRIOR = 5e-4
 """Cost of one squared standard deviation of a number, beside a likeness of 1."""
@@ -55,7 +55,7 @@ _PRIOR = 5e-4
 _MOST_LOOKS = 12
 """With more, the likeness grows, but not what is known of the stand."""
 
-LEAST = Stand(turn=np.radians(2.0), roll=np.radians(1.5), nearer=20.0, higher=1.0)
+LEAST = LateralStand(turn=np.radians(2.0), roll=np.radians(1.5), nearer=20.0, higher=1.0)
 """What is seen and less than this is not believed. Of fourteen pairs of films that stood as stated,
 of five people whom the model did not know, more was seen of a turn on two (2.7° at most), of a roll
 on three (2.3°) and of a place along the beam on four (44 mm); docs/training.md."""
@@ -82,7 +82,7 @@ class Onlooker:
         *,
         time_limit: float = 8.0,
         progress: Progress = silent,
-    ) -> Stand:
+    ) -> LateralStand:
         """How the lateral film stood otherwise than the geometry says.
 
         What is found is held back by its prior: of films of four people whom the model did not
@@ -127,7 +127,7 @@ def _descended(
     """Numbers of the least cost near the given ones, or the best until the deadline.
 
     L-BFGS in coordinates in which the cost curves alike in all directions, as Gauss and Newton see
-    it: twelve evaluations are better than fifty in standard deviations.
+    it: twelve evaluations reach what takes fifty in standard deviations.
     """
     best, done = numbers, 0
     root = np.linalg.cholesky(likeness.curvature(numbers))
@@ -177,10 +177,10 @@ def onlooker() -> Onlooker:
     return Onlooker(KneeModel.load(MODEL))
 
 
-def credible(stand: Stand) -> Stand:
+def credible(stand: LateralStand) -> LateralStand:
     """Those numbers of a stand that are too large to be there by chance."""
     pairs = zip(stand, LEAST, strict=True)
-    return Stand(*(number if abs(number) >= least else 0.0 for number, least in pairs))
+    return LateralStand(*(number if abs(number) >= least else 0.0 for number, least in pairs))
 
 
 def _fits(model: KneeModel, surfaces: Mapping[Bone, Surface]) -> dict[Bone, Fit]:
