@@ -130,18 +130,18 @@ def test_shares_of_a_voxel_never_exceed_it():
     [(8.4, "about 8° more"), (-5.0, "about 5° less"), (2.9, "slightly otherwise")],
 )
 def test_flexion_is_told(flexion, word):
-    fit = Fit(1.0, 0.5, "settled", flexion)
+    fit = Fit(1.0, 0.5, "settled", flexion, corrected=True)
     (said,) = Refined(np.zeros(0), {}, geometry(), fit, flexed(flexion)).warnings
     assert word in said and "pose of the frontal film" in said
     assert "choose Never at Fit to the films" in in_panel_words(said)
 
 
 def test_corrected_geometry_is_told_and_nothing_where_there_was_none():
-    def said(after: float) -> tuple[str, ...]:
-        fit = Fit(1.0, after, "settled")
+    def said(corrected: bool) -> tuple[str, ...]:
+        fit = Fit(1.0, 1.0, "settled", corrected=corrected)
         return Refined(np.zeros(0), {}, geometry(), fit, Between()).warnings
 
-    (sentence,) = said(0.5)
+    (sentence,) = said(True)
     assert "the geometry was corrected" in sentence
     assert "choose Never at Fit to the films" in in_panel_words(sentence)
-    assert said(1.0) == said(np.nan) == ()
+    assert said(False) == ()

@@ -13,7 +13,7 @@ the stand of the lateral as further numbers; its shapes and poses are then forgo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -28,9 +28,9 @@ from XRayTo3DLib.anatomy.intensity_model import KneeModel
 from XRayTo3DLib.anatomy.shape_model import Fit
 from XRayTo3DLib.anatomy.surface import Surface
 from XRayTo3DLib.errors import XRayTo3DError
-from XRayTo3DLib.imaging.geometry import BiplanarGeometry
+from XRayTo3DLib.imaging.geometry import BiplanarGeometry, ViewGeometry
 from XRayTo3DLib.progress import Progress, silent
-from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, LateralStand
+from XRayTo3DLib.reconstruction.lateral_stand import LateralStand
 from XRayTo3DLib.reconstruction.refine_likeness import Likeness
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
 from XRayTo3DLib.reconstruction.registration_film import Resolution, films_at
@@ -62,7 +62,7 @@ on three (2.3°) and of a place along the beam on four (44 mm); docs/training.md
 
 
 class Onlooker:
-    """A shape and intensity model that sees how films stood; what needs no film is worked out once.
+    """A shape and intensity model that looks at films; what needs no film is worked out once.
 
     Args:
         model: of the four bones.
@@ -74,15 +74,52 @@ class Onlooker:
             DeformingBone(part, rough=True, reach=_REACH) for part in model.bones.values()
         ]
 
-    def stand(
+    def look(
         self,
         pictures: tuple[np.ndarray, np.ndarray],
         geometry: BiplanarGeometry,
         surfaces: Mapping[Bone, Surface],
-        *,
-        time_limit: float = 8.0,
-        progress: Progress = silent,
-    ) -> LateralStand:
+    ) -> Look | None:
+        """The model laid on a knee's bones, before its films.
+
+        Args:
+            pictures: frontal and lateral film of a right knee, ``(rows, columns)`` each, bone
+                bright.
+            geometry: as far as it is known; with which the bones were made.
+            surfaces: all four bones as a network has made them, RAS mm.
+
+        Returns:
+            None where a surface does not resemble its bone.
+        """
+        try:
+            fits = _fits(self._model, surfaces)
+        except (XRayTo3DError, ValueError, np.linalg.LinAlgError):
+            # A network may have left a piece of a bone, which no model can be laid on.
+            return None
+        return Look(self._bones, list(films_at(pictures, geometry, _RESOLUTION, _FIELD)), fits)
+
+
+class Look:
+    """A model laid on a knee's bones, before its films; see :meth:`Onlooker.look`."""
+
+    def __init__(
+        self,
+        bones: Sequence[DeformingBone],
+        films: Sequence[tuple[torch.Tensor, ViewGeometry]],
+        fits: Mapping[Bone, Fit],
+    ) -> None:
+        self._bones, self._films, self._fits = bones, films, fits
+
+    @property
+    def unlikeness(self) -> float:
+        """How unlike the films the model's radiographs are.
+
+        0 where they are alike and the bones usual, about 1 where they have nothing in common.
+        """
+        with self._likeness() as (likeness, numbers):
+            return likeness.cost_and_slope(numbers)[0]
+
+    def stand(self, *, time_limit: float = 8.0, progress: Progress = silent) -> LateralStand:
         """How the lateral film stood otherwise than the geometry says.
 
         What is found is held back by its prior: of films of four people whom the model did not
@@ -90,31 +127,23 @@ class Onlooker:
         along the beam, give or take 12 mm.
 
         Args:
-            pictures: frontal and lateral film of a right knee, ``(rows, columns)`` each, bone
-                bright.
-            geometry: as far as it is known.
-            surfaces: all four bones as a network has made them, RAS mm.
             time_limit: seconds, after which what has been found by then is returned.
             progress: told of every step; may raise to cancel.
-
-        Returns:
-            :data:`AS_STATED`, too, where a surface does not resemble its bone.
         """
         deadline = time.perf_counter() + time_limit
-        try:
-            fits = _fits(self._model, surfaces)
-        except (XRayTo3DError, ValueError, np.linalg.LinAlgError):
-            # A network may have left a piece of a bone, which no model can be laid on.
-            return AS_STATED
-        films = list(films_at(pictures, geometry, _RESOLUTION, _FIELD))
-        start = {bone: fit.pose for bone, fit in fits.items()}
-        shapes = [fits[bone.bone].coefficients for bone in self._bones]
+        with self._likeness() as (likeness, numbers):
+            return likeness.stand(_descended(likeness, numbers, deadline, progress))
+
+    @contextmanager
+    def _likeness(self) -> Iterator[tuple[Likeness, np.ndarray]]:
+        """The likeness and the numbers that lay the model on the bones."""
+        start = {bone: fit.pose for bone, fit in self._fits.items()}
+        shapes = [self._fits[bone.bone].coefficients for bone in self._bones]
         with _threads_for_bones() as threads:
             likeness = Likeness(
-                self._bones, films, start, _RESOLUTION, _DEVIATIONS, _PRIOR, threads
+                self._bones, self._films, start, _RESOLUTION, _DEVIATIONS, _PRIOR, threads
             )
-            numbers = _descended(likeness, likeness.first(shapes), deadline, progress)
-        return likeness.stand(numbers)
+            yield likeness, likeness.first(shapes)
 
 
 class _OutOfTime(Exception):  # noqa: N818 - an end, not an error

@@ -17,7 +17,7 @@ from XRayTo3DLib.reconstruction.flexion_between import Between, pivot
 from XRayTo3DLib.reconstruction.flexion_seen import flexion_on_lateral, seems_bent
 from XRayTo3DLib.reconstruction.refine_joint import first_guess, second_guess, seen_by_parts
 from XRayTo3DLib.reconstruction.refine_motion import Freedom
-from XRayTo3DLib.reconstruction.refine_stand import credible, onlooker
+from XRayTo3DLib.reconstruction.refine_stand import Look, credible, onlooker
 from XRayTo3DLib.reconstruction.refinement import STAGE, Refinement, explanations
 from XRayTo3DLib.reconstruction.result import Fit
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
@@ -41,7 +41,8 @@ on both, by 2.4 to 5.5 %, but lower by 6 % of one."""
 
 _NEARER = 0.005
 """mm by which outlines must be nearer. Of films of mc22 and of the training that stood otherwise,
-those that the grey values put right were mostly nearer by 0.01 to 0.05."""
+those that the grey values put right were mostly nearer by 0.01 to 0.05. Within this either way
+outlines do not decide."""
 
 _SAME_GUESS = np.radians(1.0)
 """Rad by which a second guess may differ from what the network was shown, to be left at that."""
@@ -107,8 +108,9 @@ def refined(
     does, once the films agree. Nothing changes unless it agrees clearly better with the
     silhouettes than films that stood as stated do by chance. Unless the knee was moved, the grey
     values within the bones are then asked as well, which tell of a turn about the leg and of the
-    magnification what outlines do not (:mod:`XRayTo3DLib.reconstruction.refine_stand`); they are
-    believed where the outlines of what the network makes of it agree better.
+    magnification what outlines do not (:mod:`XRayTo3DLib.reconstruction.refine_stand`). They are
+    believed where the outlines of what the network makes of it agree better; where these agree as
+    well as before, where its grey values do.
 
     Args:
         model: with silhouettes.
@@ -132,18 +134,24 @@ def refined(
         other, anew = (
             search.with_joint(start, joint) if bent else search.with_films(start, films.geometry)
         )
-        if _is_clear(still, anew) and _is_better(other, anew, start, still):
+        nearer = anew.before < still.before - _NEARER
+        if _is_clear(still, anew) and nearer and _has_all(other, start):
             sight, fitted = other, anew
     if not sight.between.motions and still.stopped != "no evidence":
-        other, anew = search.with_stand(sight, fitted)
-        if _is_better(other, anew, sight, fitted):
-            sight, fitted = other, anew
+        sight, fitted = search.with_stand(sight, fitted)
     stopped = fitted.stopped
     if sight is start and stopped not in ("no evidence", "time limit"):
         stopped = "no better"
     if search.is_late:
         stopped = "time limit"
-    fit = Fit(still.before, fitted.before, stopped, sight.between.flexion, shown)
+    fit = Fit(
+        still.before,
+        fitted.before,
+        stopped,
+        sight.between.flexion,
+        shown,
+        corrected=sight is not start,
+    )
     return Refined(sight.probabilities, sight.surfaces, sight.knee.geometry, fit, sight.between)
 
 
@@ -152,10 +160,9 @@ def _is_clear(still: Refinement, other: Refinement) -> bool:
     return still.cost - other.cost > max(_CLEAR, _CLEAR_SHARE * still.cost)
 
 
-def _is_better(sight: _Sight, fitted: Refinement, former: _Sight, was: Refinement) -> bool:
-    """Whether outlines are nearer the silhouettes than before, and no bone was lost."""
-    nearer = fitted.before < was.before - _NEARER
-    return nearer and set(sight.surfaces) >= set(former.surfaces)
+def _has_all(sight: _Sight, former: _Sight) -> bool:
+    """Whether no bone was lost."""
+    return set(sight.surfaces) >= set(former.surfaces)
 
 
 @dataclass(frozen=True)
@@ -167,6 +174,10 @@ class _Sight:
     surfaces: dict[Bone, Surface]
     silhouettes: Tensor
     between: Between
+
+
+def _look(sight: _Sight) -> Look | None:
+    return onlooker().look(sight.knee.pictures, sight.knee.geometry, sight.surfaces)
 
 
 class _Search:
@@ -209,20 +220,20 @@ class _Search:
         return sight, self.fit(sight, Freedom.NOTHING)[Freedom.NOTHING]
 
     def with_stand(self, start: _Sight, still: Refinement) -> tuple[_Sight, Refinement]:
-        """The lateral stood as grey values say; what was given where these say nothing."""
+        """The lateral stood as grey values say; what was given where that is nothing or worse."""
         if self.is_late or set(start.surfaces) != set(Bone):
             return start, still
-        geometry = start.knee.geometry
-        stand = onlooker().stand(
-            start.knee.pictures,
-            geometry,
-            start.surfaces,
-            time_limit=max(self._deadline - time.perf_counter(), 0.0),
-            progress=lambda _, __: self._tell(),
-        )
-        if not any(credible(stand)):
+        look = _look(start)
+        if look is None:
             return start, still
-        return self.with_films(start, credible(stand).of(geometry))
+        left = max(self._deadline - time.perf_counter(), 0.0)
+        stand = credible(look.stand(time_limit=left, progress=lambda _, __: self._tell()))
+        if not any(stand):
+            return start, still
+        other, anew = self.with_films(start, stand.of(start.knee.geometry))
+        nearer = still.before - anew.before
+        better = nearer > 0.0 if abs(nearer) > _NEARER else self._is_more_alike(other, look)
+        return (other, anew) if better and _has_all(other, start) else (start, still)
 
     def with_joint(self, start: _Sight, found: Refinement) -> tuple[_Sight, Refinement]:
         """The knee was moved between the films."""
@@ -237,6 +248,13 @@ class _Search:
             if better.differs(guess, _SAME_GUESS):
                 sight = self._bent(start, better)
         return sight, self.fit(sight, Freedom.NOTHING)[Freedom.NOTHING]
+
+    def _is_more_alike(self, sight: _Sight, before: Look) -> bool:
+        """Whether the grey values within the bones are more like those on the films."""
+        if self.is_late or set(sight.surfaces) != set(Bone):
+            return False
+        look = _look(sight)
+        return look is not None and look.unlikeness < before.unlikeness
 
     def _shown(self, start: _Sight, geometry: BiplanarGeometry) -> _Sight:
         """What the network makes of films that stood otherwise."""

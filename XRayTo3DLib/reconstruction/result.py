@@ -36,13 +36,14 @@ class Fit:
     Attributes:
         before: mean distance from the bones' outlines to the borders of the silhouettes that the
             network sees on the films, mm at the isocentre, before it.
-        after: the same after it, never more.
+        after: the same after it, never more but by some micrometres.
         stopped: why it ended, see :class:`XRayTo3DLib.reconstruction.refinement.Refinement`.
         flexion: degrees by which the knee was found to be bent more on the lateral film than on
             the frontal; the bones are in the pose of the frontal film.
         flexion_shown: degrees by which the knee is bent on the lateral film, as the network saw
             it before; None where that cannot be told.
         automatic: whether nobody asked for it: it was done because that flexion is large.
+        corrected: whether anything was; otherwise the result is that without refinement.
     """
 
     before: float
@@ -51,11 +52,7 @@ class Fit:
     flexion: float = 0.0
     flexion_shown: float | None = None
     automatic: bool = False
-
-    @property
-    def corrected(self) -> bool:
-        """Whether anything was; otherwise the result is that without refinement."""
-        return self.after < self.before
+    corrected: bool = False
 
 
 @dataclass(frozen=True)
