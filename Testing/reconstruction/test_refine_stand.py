@@ -13,7 +13,7 @@ from XRayTo3DLib.imaging.geometry import BiplanarGeometry, view_geometry
 from XRayTo3DLib.imaging.radiograph import Side, View
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.reconstruction.lateral_stand import AS_STATED, LateralStand
-from XRayTo3DLib.reconstruction.refine_stand import LEAST, MODEL, credible, onlooker
+from XRayTo3DLib.reconstruction.refine_stand import LEAST, MODEL, beliefs, credible, onlooker
 from XRayTo3DLib.reconstruction.registration_bone import DeformingBone
 
 Films = tuple[np.ndarray, np.ndarray]
@@ -111,6 +111,15 @@ def test_what_is_little_is_not_believed_whatever_its_sign():
     seen = LateralStand(turn=np.radians(-2.5), roll=np.radians(1.0), nearer=-25.0, higher=0.5)
     assert credible(seen) == LateralStand(turn=seen.turn, nearer=seen.nearer)
     assert credible(AS_STATED) == AS_STATED
+
+
+def test_turn_and_distance_may_be_right_where_roll_and_height_are_not():
+    both, roll = LateralStand(0.1, 0.05, 30.0, 2.0), LateralStand(roll=0.05)
+    assert list(beliefs(both)) == [both, LateralStand(turn=0.1, nearer=30.0)]
+    assert list(beliefs(roll)) == [roll]
+    alone = LateralStand(turn=0.1)
+    assert list(beliefs(alone)) == [alone]
+    assert list(beliefs(AS_STATED)) == []
 
 
 def test_without_time_nothing_is_found(knee, surfaces, stated):

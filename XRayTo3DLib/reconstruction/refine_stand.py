@@ -212,6 +212,18 @@ def credible(stand: LateralStand) -> LateralStand:
     return LateralStand(*(number if abs(number) >= least else 0.0 for number, least in pairs))
 
 
+def beliefs(stand: LateralStand) -> Iterator[LateralStand]:
+    """What may be true of a stand, the most first; nothing of one as stated.
+
+    A roll or a height that is seen wrongly spoils the outlines, so that a right turn or distance
+    would be refused with it.
+    """
+    without = LateralStand(turn=stand.turn, nearer=stand.nearer)
+    for belief in dict.fromkeys((stand, without)):
+        if any(belief):
+            yield belief
+
+
 def _fits(model: KneeModel, surfaces: Mapping[Bone, Surface]) -> dict[Bone, Fit]:
     def fitted(bone: Bone) -> Fit:
         return model.bones[bone].shape.fitted(surfaces[bone], smooth=False, quick=True)

@@ -17,7 +17,7 @@ from XRayTo3DLib.reconstruction.flexion_between import Between, pivot
 from XRayTo3DLib.reconstruction.flexion_seen import flexion_on_lateral, seems_bent
 from XRayTo3DLib.reconstruction.refine_joint import first_guess, second_guess, seen_by_parts
 from XRayTo3DLib.reconstruction.refine_motion import Freedom
-from XRayTo3DLib.reconstruction.refine_stand import Look, credible, onlooker
+from XRayTo3DLib.reconstruction.refine_stand import Look, beliefs, credible, onlooker
 from XRayTo3DLib.reconstruction.refinement import STAGE, Refinement, explanations
 from XRayTo3DLib.reconstruction.result import Fit
 from XRayTo3DLib.reconstruction.seeing import RightKnee, see
@@ -77,8 +77,8 @@ class Refined:
             return ()
         if not self.between.motions:
             return (
-                "The outlines of the bones agree better with both films if these stood otherwise "
-                "than stated; the geometry was corrected, say --no-refine to keep it as stated.",
+                "The bones agree better with both films if these stood otherwise than stated; the "
+                "geometry was corrected, say --no-refine to keep it as stated.",
             )
         flexion = self.fit.flexion
         how = f"about {abs(flexion):.0f}° {'more' if flexion > 0 else 'less'}"
@@ -227,13 +227,16 @@ class _Search:
         if look is None:
             return start, still
         left = max(self._deadline - time.perf_counter(), 0.0)
-        stand = credible(look.stand(time_limit=left, progress=lambda _, __: self._tell()))
-        if not any(stand):
-            return start, still
-        other, anew = self.with_films(start, stand.of(start.knee.geometry))
-        nearer = still.before - anew.before
-        better = nearer > 0.0 if abs(nearer) > _NEARER else self._is_more_alike(other, look)
-        return (other, anew) if better and _has_all(other, start) else (start, still)
+        found = credible(look.stand(time_limit=left, progress=lambda _, __: self._tell()))
+        for stand in beliefs(found):
+            if self.is_late:
+                break
+            other, anew = self.with_films(start, stand.of(start.knee.geometry))
+            nearer = still.before - anew.before
+            better = nearer > 0.0 if abs(nearer) > _NEARER else self._is_more_alike(other, look)
+            if better and _has_all(other, start):
+                return other, anew
+        return start, still
 
     def with_joint(self, start: _Sight, found: Refinement) -> tuple[_Sight, Refinement]:
         """The knee was moved between the films."""
