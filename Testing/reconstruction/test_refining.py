@@ -188,6 +188,16 @@ def test_a_lateral_that_stood_otherwise_is_found_and_seen_anew(shared_bones, ast
     assert "stood otherwise than stated" in sentence
 
 
+def test_a_distance_is_put_right_though_a_roll_was_seen_wrongly(shared_bones, monkeypatch):
+    films = seen(shared_bones, None, positioning=Positioning(magnification=-0.05))
+    monkeypatch.setattr(refining, "credible", lambda stand: stand._replace(roll=np.radians(6.0)))
+    result = films.refined()
+    stated, found = films.knee.geometry.lateral, result.geometry.lateral
+    assert magnification(found) == pytest.approx(0.95 * magnification(stated), rel=0.03)
+    assert found.column_step[2] == pytest.approx(stated.column_step[2])
+    assert result.fit.corrected and result.fit.after < result.fit.before
+
+
 def magnification(view: ViewGeometry) -> float:
     return view.sid / view.sod
 
