@@ -27,6 +27,7 @@ from XRayTo3DLib.reconstruction.flexion_seen import (
     flexion_seen,
     seems_bent,
 )
+from XRayTo3DLib.reconstruction.lateral_stand import LateralStand
 from XRayTo3DLib.reconstruction.networks import NetworkSettings, ReconstructionNetwork
 from XRayTo3DLib.reconstruction.reconstruct import reconstruct
 from XRayTo3DLib.reconstruction.refining import Refined, refined, silhouette_detectors
@@ -196,6 +197,14 @@ def test_a_distance_is_put_right_though_a_roll_was_seen_wrongly(shared_bones, mo
     assert magnification(found) == pytest.approx(0.95 * magnification(stated), rel=0.03)
     assert found.column_step[2] == pytest.approx(stated.column_step[2])
     assert result.fit.corrected and result.fit.after < result.fit.before
+
+
+def test_a_stand_with_which_no_bone_is_seen_is_never_believed(alike, monkeypatch):
+    beside = LateralStand(higher=400.0)
+    monkeypatch.setattr(refining, "credible", lambda stand: beside)
+    result = alike.refined()
+    assert not result.fit.corrected and result.fit.stopped == "no better"
+    assert result.surfaces is alike.surfaces and result.geometry is alike.knee.geometry
 
 
 def magnification(view: ViewGeometry) -> float:

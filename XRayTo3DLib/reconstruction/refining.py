@@ -233,7 +233,8 @@ class _Search:
                 break
             other, anew = self.with_films(start, stand.of(start.knee.geometry))
             nearer = still.before - anew.before
-            better = nearer > 0.0 if abs(nearer) > _NEARER else self._is_more_alike(other, look)
+            # Neither holds where no outline is left to compare, and the distance no number.
+            better = nearer > _NEARER or (nearer >= -_NEARER and self._is_more_alike(other, look))
             if better and _has_all(other, start):
                 return other, anew
         return start, still

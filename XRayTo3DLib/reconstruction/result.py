@@ -36,7 +36,7 @@ class Fit:
     Attributes:
         before: mean distance from the bones' outlines to the borders of the silhouettes that the
             network sees on the films, mm at the isocentre, before it.
-        after: the same after it, never more but by some micrometres.
+        after: the same after it, never more than 0.005 mm larger.
         stopped: why it ended, see :class:`XRayTo3DLib.reconstruction.refinement.Refinement`.
         flexion: degrees by which the knee was found to be bent more on the lateral film than on
             the frontal; the bones are in the pose of the frontal film.
